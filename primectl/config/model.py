@@ -1,0 +1,127 @@
+"""The config file as frozen structs: one class a table, one attribute a key, the defaults those of the manual.
+
+`load` makes these from TOML and refuses unknown keys; nothing here reads a file. Durations are seconds and sizes are
+bytes, as `Duration` and `Size`, which say in the schema that a file writes them with a unit.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Duration = Annotated[
+    float, Meta(description='A duration with its unit: "250ms", "30s", "5m", "24h", "7d"', extra={"unit": "duration"})
+]
+Size = Annotated[
+    int, Meta(description='A size with its unit: "512B", "64KiB", "10MiB", "1GiB"', extra={"unit": "size"})
+]
+Count = Annotated[int, Meta(ge=1)]
+
+RESERVED_POOL_NAMES = frozenset({"all", "pool", "proc", "proxy", "recorder", "role", "server", "supervisor", "worker"})
+"""Names that a pool cannot have: they are ids, roles and topics."""
+
+
+class ClusterConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[cluster]"""
+
+    name: Annotated[str, Meta(description="Names the cluster on this host: lower-case letters, digits, - and _")] = (
+        "prime"
+    )
+    max_hops: Annotated[int, Meta(ge=1, le=4095, description="Forwards after which a request is given up with 500")] = (
+        256
+    )
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[server]"""
+
+    listen: Annotated[
+        str, Meta(description='"http://host:port", "https://host:port" or "unix:/path"; port 0 takes a free one')
+    ] = "http://127.0.0.1:8002"
+    processes: Annotated[int, Meta(ge=1, le=64, description="HTTP server processes")] = 1
+    request_timeout: Annotated[Duration, Meta(gt=0, description="From the whole request to its answer, else 504")] = (
+        30.0
+    )
+    max_request_size: Annotated[Size, Meta(ge=0, le=1 << 28, description="Largest body, else 413")] = 10 << 20
+    max_inflight: Annotated[Count, Meta(description="Requests open at once in one server process, else 503")] = 10_000
+    max_connections: Annotated[Count, Meta(description="Connections of one server process; further ones wait")] = 10_000
+    max_header_size: Annotated[
+        Size, Meta(ge=256, le=1 << 24, description="All header fields of a request, else 431")
+    ] = 64 << 10
+    max_headers: Annotated[Count, Meta(description="Number of header fields, else 431")] = 128
+    max_url_size: Annotated[Size, Meta(ge=64, le=1 << 20, description="The request target, else 414")] = 8 << 10
+    header_timeout: Annotated[Duration, Meta(gt=0, description="For a whole request head, else 408")] = 10.0
+    body_timeout: Annotated[Duration, Meta(gt=0, description="Between two reads of a body, else 408")] = 30.0
+    keep_alive_timeout: Annotated[Duration, Meta(gt=0, description="An idle connection is closed after this")] = 75.0
+    health_path: Annotated[str, Meta(description='Answered by the server itself while it lives; "" for none')] = (
+        "/health"
+    )
+    ready_path: Annotated[str, Meta(description='200 when requests can be served, else 503; "" for none')] = "/ready"
+    access_log: Annotated[bool, Meta(description="One line a request in the server's log")] = True
+    certificate: Annotated[str, Meta(description="PEM file, for https")] = ""
+    private_key: Annotated[str, Meta(description="PEM file, for https")] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...], Meta(description="Networks whose Forwarded/X-Forwarded-For is believed")
+    ] = ()
+
+
+class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[pools.<name>]"""
+
+    handler: Annotated[str, Meta(description='What runs a job: "package.module:callable"')]
+    workers: Annotated[int, Meta(ge=0, le=4096, description="Worker processes")] = 1
+    max_workers: Annotated[int, Meta(ge=1, le=4096, description="Most workers that scale may ask for")] = 64
+    prefetch: Annotated[
+        int | Literal["auto"],
+        Meta(description='Jobs given to a worker at once: "auto" sizes a batch to 1 ms of work; 1 is strictly greedy'),
+    ] = "auto"
+    max_queue: Annotated[Count, Meta(description="Jobs that wait in the proxy; when full it stops reading")] = 20_000
+    retry: Annotated[
+        Literal["idempotent", "always", "never"], Meta(description="Which jobs run again when their worker is lost")
+    ] = "idempotent"
+    max_attempts: Annotated[Count, Meta(description="Workers that a job may lose before it is answered 502")] = 3
+    spawn: Annotated[
+        Literal["fork", "exec"],
+        Meta(description='"fork" from a process that has imported the handler, or "exec" an interpreter each'),
+    ] = "fork"
+    env: Annotated[dict[str, str], Meta(description="Environment variables, set before the handler is imported")] = {}
+    start_timeout: Annotated[Duration, Meta(gt=0, description="For importing the handler and saying READY")] = 30.0
+
+
+class JournalConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[journal]"""
+
+    keep: Annotated[Duration, Meta(gt=0, description="How long recorded requests are kept")] = 86_400.0
+    max_size: Annotated[Size, Meta(ge=1 << 20, description="Size of the journal on disk")] = 1 << 30
+    redact_headers: Annotated[tuple[str, ...], Meta(description="Header fields whose values are not recorded")] = (
+        "authorization",
+        "cookie",
+        "set-cookie",
+    )
+
+
+class SupervisorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[supervisor]"""
+
+    backoff_first: Annotated[
+        Duration, Meta(gt=0, description="Wait before the second restart in a row; doubles from there")
+    ] = 0.1
+    backoff_longest: Annotated[Duration, Meta(gt=0, description="The longest wait between restarts")] = 10.0
+    crash_limit: Annotated[Count, Meta(description="Crashes within crash_window after which a process is failed")] = 6
+    crash_window: Annotated[Duration, Meta(gt=0, description="See crash_limit")] = 30.0
+    stop_timeout: Annotated[Duration, Meta(ge=0, description="For a clean stop, before processes are killed")] = 30.0
+    log_size: Annotated[
+        Size, Meta(ge=1 << 12, description="A log file is rotated at this size; one older file is kept")
+    ] = 16 << 20
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    cluster: ClusterConfig = ClusterConfig()
+    server: ServerConfig = ServerConfig()
+    routes: Annotated[dict[str, str], Meta(description='"[METHODS] /path" = "pool"')] = {}
+    pools: dict[str, PoolConfig] = {}
+    journal: JournalConfig = JournalConfig()
+    supervisor: SupervisorConfig = SupervisorConfig()

@@ -1,0 +1,204 @@
+"""What the supervisor broadcasts on `commands`, and what consoles ask on `control`.
+
+Commands are sent to a topic: `all`, `role.worker`, `pool.compute`, `proc.compute.3`. ZeroMQ matches topics by prefix,
+so `proc.compute.1` would also reach `proc.compute.10`: receivers compare the whole topic.
+
+The control API is requests and replies in the shape of HTTP (method, path, body). A long request is answered by any
+number of `Reply` with status 102 (progress) and then one final `Reply`.
+
+    GET  /cluster                                   -> stats.ClusterSnapshot
+    GET  /events  EventsQuery                       -> Events
+    GET  /logs    LogsQuery                         -> Logs
+    POST /scale   Scale      (102: Progress)        -> Scaled
+    POST /kill    Kill       (102: Progress)        -> Killed
+    POST /restart Restart    (102: Progress)        -> Restarted
+    POST /stop    Stop       (102: Progress)        -> Stopped
+"""
+
+from __future__ import annotations
+
+from msgspec import Raw, Struct
+
+from primectl.wire.stats import Event, LogLine
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+class Hello(Struct, frozen=True, tag=True):
+    """Say READY once you are set up: repeated until the process does."""
+
+
+class KillNow(Struct, frozen=True, tag=True):
+    """KILL: leave at once, whatever you are doing. A process that cannot obey is sent SIGKILL."""
+
+    command: int
+
+
+class Retire(Struct, frozen=True, tag=True):
+    """Finish what you have, then leave."""
+
+    command: int
+
+
+class Drain(Struct, frozen=True, tag=True):
+    """To a server: stop accepting, finish what is open, then leave."""
+
+    command: int
+
+
+class ProcessGone(Struct, frozen=True, tag=True):
+    """A process has ended: a proxy takes back what this worker held. To `pool.<name>` and `role.server`."""
+
+    process: str
+    incarnation: int
+
+
+class ProcessReady(Struct, frozen=True, tag=True):
+    """A process has (re)started: workers announce themselves to a new proxy at once."""
+
+    process: str
+    incarnation: int
+
+
+class Readiness(Struct, frozen=True, tag=True):
+    """To servers: what `ready_path` shall say. `reason` is empty when ready."""
+
+    ready: bool
+    reason: str = ""
+
+
+Command = Hello | KillNow | Retire | Drain | ProcessGone | ProcessReady | Readiness
+
+ALL = "all"
+
+
+def role_topic(role: str) -> str:
+    return f"role.{role}"
+
+
+def pool_topic(pool: str) -> str:
+    return f"pool.{pool}"
+
+
+def process_topic(process: str) -> str:
+    return f"proc.{process}"
+
+
+# --- the control API --------------------------------------------------------------------------------------------------
+
+
+class Request(Struct, array_like=True, frozen=True):
+    """A question or an order. `id` is the asker's own number, given back in every reply; `operator` is a login name."""
+
+    id: int
+    method: str
+    path: str
+    body: Raw = Raw(b"\xc0")
+    operator: str = ""
+
+
+class Reply(Struct, array_like=True, frozen=True):
+    """`status` as in HTTP: 102 progress, 200 done, 400 wrong, 404 not found, 409 not now, 500 failed, 504 timed out."""
+
+    id: int
+    status: int
+    body: Raw = Raw(b"\xc0")
+
+
+class Refusal(Struct, frozen=True):
+    """The body of every reply from 400 up."""
+
+    what: str
+    where: str = ""
+    mend: str = ""
+
+
+class Progress(Struct, frozen=True):
+    """The body of a 102: `done` of `total` parts, and what is happening."""
+
+    text: str
+    done: int = 0
+    total: int = 0
+
+
+class Scale(Struct, frozen=True):
+    """`workers` is "8" (to this size), "+2" or "-1" (by so many)."""
+
+    pool: str
+    workers: str
+    timeout_s: float = 60.0
+
+
+class Scaled(Struct, frozen=True):
+    pool: str
+    before: int
+    after: int
+    seconds: float
+
+
+class Kill(Struct, frozen=True):
+    """`target` is `all` (every worker), a pool, or a process id; SIGKILL follows after `grace_s`."""
+
+    target: str
+    grace_s: float = 1.0
+    timeout_s: float = 10.0
+
+
+class Killed(Struct, frozen=True):
+    """The processes addressed, those that have gone (`acknowledged`), and those of them that took SIGKILL (`forced`)."""
+
+    target: str
+    addressed: list[str]
+    acknowledged: list[str]
+    forced: list[str]
+    lost_jobs: int
+    seconds: float
+
+
+class Restart(Struct, frozen=True):
+    """`target` as for `Kill`; each process finishes what it has, leaves, and is started again."""
+
+    target: str
+    timeout_s: float = 60.0
+
+
+class Restarted(Struct, frozen=True):
+    target: str
+    processes: list[str]
+    seconds: float
+
+
+class Stop(Struct, frozen=True):
+    """The clean stop; after `timeout_s` whatever is left gets SIGTERM, then SIGKILL. 0 kills at once."""
+
+    timeout_s: float = 30.0
+
+
+class Stopped(Struct, frozen=True):
+    """The clean stop: requests `finished` since it began, `cancelled` at its end, processes `killed` by force."""
+
+    cluster: str
+    finished: int
+    cancelled: int
+    processes: int
+    killed: list[str]
+    seconds: float
+
+
+class EventsQuery(Struct, frozen=True):
+    last: int = 100
+
+
+class Events(Struct, frozen=True):
+    events: list[Event]
+
+
+class LogsQuery(Struct, frozen=True):
+    """The last lines of the processes that `target` names (as for `Kill`), merged."""
+
+    target: str = "all"
+    last: int = 100
+
+
+class Logs(Struct, frozen=True):
+    lines: list[LogLine]

@@ -1,0 +1,225 @@
+"""What processes report to the supervisor on `stats`, and what the supervisor shows to operators on `feed`.
+
+Figures in a sample are totals since the process began, so a lost sample loses nothing: rates and percentiles come
+from the difference of two. Seconds and bytes unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Role(StrEnum):
+    """What a process is for."""
+
+    SUPERVISOR = "supervisor"
+    SERVER = "server"
+    PROXY = "proxy"
+    WORKER = "worker"
+    RECORDER = "recorder"
+
+
+class ClusterState(StrEnum):
+    """The cluster as a whole: `running` once every process has said READY."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """The answer to HELLO: this process is set up and hears the supervisor."""
+
+    pid: int
+
+
+class Acknowledged(Struct, frozen=True, tag=True):
+    """A process has received the command with this number."""
+
+    command: int
+
+
+class WorkerSample(Struct, frozen=True, tag=True):
+    """A worker, from its watchdog thread. `job_s` is how long the running job has run, 0 when idle."""
+
+    jobs: int
+    failed: int
+    busy: bool
+    job_s: float = 0.0
+    counters: dict[str, int] = {}
+
+
+class WorkerLoad(Struct, array_like=True, frozen=True):
+    """One worker as its proxy sees it."""
+
+    worker: str
+    incarnation: int
+    holding: int
+    busy_s: float = 0.0
+    draining: bool = False
+
+
+class ProxySample(Struct, frozen=True, tag=True):
+    """A pool, from its proxy. `latency` counts finished jobs by time spent here (queued and served), as `Histogram`."""
+
+    queued: int
+    in_flight: int
+    oldest_wait_s: float
+    arrived: int
+    done: int
+    failed: int
+    retried: int
+    service_s: float
+    latency: list[int]
+    workers: list[WorkerLoad]
+    counters: dict[str, int] = {}
+
+
+class ServerSample(Struct, frozen=True, tag=True):
+    """An HTTP server. `classes` counts answers by status class, index 1 to 5; `latency` is a `Histogram` as a list."""
+
+    connections: int
+    in_flight: int
+    requests: int
+    classes: list[int]
+    latency: list[int]
+    draining: bool = False
+    counters: dict[str, int] = {}
+
+
+Report = Ready | Acknowledged | WorkerSample | ProxySample | ServerSample
+
+
+class ReportEnvelope(Struct, frozen=True):
+    """A report with its sender. `sequence` counts the sender's reports from 1, so that losses are seen."""
+
+    sender: str
+    incarnation: int
+    sequence: int
+    report: Report
+
+
+class PoolSnapshot(Struct, frozen=True, kw_only=True):
+    """A pool at one moment; `rate` (done) and `arrival_rate` per second, percentiles over the last ten seconds."""
+
+    name: str
+    target: int = 0
+    workers: int = 0
+    busy: int = 0
+    idle: int = 0
+    starting: int = 0
+    draining: int = 0
+    failed_workers: int = 0
+    queued: int = 0
+    in_flight: int = 0
+    done: int = 0
+    failed: int = 0
+    retried: int = 0
+    rate: float = 0.0
+    arrival_rate: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    oldest_wait_ms: float = 0.0
+    service_ms: float = 0.0
+    """Mean time of a job in the handler, over the same ten seconds."""
+    utilisation: float = 0.0
+    """Share of the workers' time spent in the handler, 0 to 1."""
+    max_workers: int = 0
+    max_queue: int = 0
+
+
+class ProcessSnapshot(Struct, frozen=True, kw_only=True):
+    """A process at one moment. `pool` is "" for a server, the supervisor and the recorder."""
+
+    id: str
+    role: Role
+    pool: str = ""
+    pid: int = 0
+    state: str = "starting"
+    busy: bool = False
+    uptime_s: float = 0.0
+    restarts: int = 0
+    jobs: int = 0
+    cpu_percent: float = 0.0
+    rss_bytes: int = 0
+    job_s: float = 0.0
+    heartbeat_age_s: float = 0.0
+    cause: str = ""
+    """Why it last ended or failed, empty when it never did."""
+
+
+class FrontSnapshot(Struct, frozen=True, kw_only=True):
+    """All servers together, as clients see the cluster."""
+
+    listen: str = ""
+    connections: int = 0
+    in_flight: int = 0
+    requests: int = 0
+    rate: float = 0.0
+    error_rate: float = 0.0
+    """5xx answers per second."""
+    classes: tuple[int, ...] = (0, 0, 0, 0, 0, 0)
+    """Answers so far by status class, index 1 to 5."""
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """Something an operator would want to know happened. `time` is Unix seconds, `number` counts from 1."""
+
+    number: int
+    time: float
+    kind: str
+    subject: str
+    text: str
+    operator: str = ""
+
+
+class LogLine(Struct, array_like=True, frozen=True):
+    """A line of a process's log, without its line end. `process` is empty for a note of the supervisor's own."""
+
+    process: str
+    text: str
+
+
+class ClusterSnapshot(Struct, frozen=True, kw_only=True):
+    """Everything an operator sees of a cluster, at one moment (`time`, Unix seconds)."""
+
+    cluster: str = ""
+    state: ClusterState = ClusterState.STARTING
+    uptime_s: float = 0.0
+    time: float = 0.0
+    config: str = ""
+    """Path of the config file, or the name of the built-in sample."""
+    pools: list[PoolSnapshot] = []
+    processes: list[ProcessSnapshot] = []
+    front: FrontSnapshot = FrontSnapshot()
+    progress: str = ""
+    """What the cluster is waiting for while it starts or stops."""
+    counters: dict[str, int] = {}
+    """What the supervisor itself dropped or refused, by name."""
+
+
+class EventPublished(Struct, frozen=True, tag=True):
+    """An event, as the feed carries it."""
+
+    event: Event
+
+
+class LogsPublished(Struct, frozen=True, tag=True):
+    """New log lines in the order they were read; `skipped` lines came faster than the feed carries."""
+
+    lines: list[LogLine]
+    skipped: int = 0
+
+
+class SnapshotPublished(Struct, frozen=True, tag=True):
+    """The tick's snapshot, as the feed carries it."""
+
+    snapshot: ClusterSnapshot
+
+
+FeedMessage = SnapshotPublished | EventPublished | LogsPublished
