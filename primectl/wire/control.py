@@ -41,9 +41,10 @@ class Retire(Struct, frozen=True, tag=True):
 
 
 class Drain(Struct, frozen=True, tag=True):
-    """To a server: stop accepting, finish what is open, then leave."""
+    """To a server: stop accepting, finish what is open, then leave; after `timeout_s` what is left is answered 503."""
 
     command: int
+    timeout_s: float
 
 
 class ProcessGone(Struct, frozen=True, tag=True):
@@ -145,7 +146,7 @@ class Kill(Struct, frozen=True):
 
 
 class Killed(Struct, frozen=True):
-    """The processes addressed, those that have gone (`acknowledged`), and those of them that took SIGKILL (`forced`)."""
+    """Processes addressed, those that have gone (`acknowledged`), and those of them that took SIGKILL (`forced`)."""
 
     target: str
     addressed: list[str]
