@@ -1,0 +1,1 @@
+"""The load balancer of one pool: `dispatch` decides, `run` carries it out."""

@@ -144,3 +144,11 @@ FromWorker = Announce | Done | HandBack | Beat | Leave
 """`pool.<name>.out`, upwards."""
 ToWorker = Jobs | Cancel | Goodbye | WhoIsThere
 """`pool.<name>.out`, downwards; `Cancel` comes by the urgent lane."""
+
+URGENT = b"!"
+"""Before a worker's address: its urgent lane, which its watchdog reads while a job runs."""
+
+
+def work_lane(worker: str, incarnation: int) -> bytes:
+    """The identity of a worker's work lane at `pool.<name>.out`; the urgent lane's has URGENT in front."""
+    return f"{worker}#{incarnation}".encode()

@@ -1,0 +1,52 @@
+"""§ How a process of the cluster starts: its arguments, cluster.json, its log, its title, its signals."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import setproctitle
+from msgspec import Struct
+
+from primectl.config.topology import ClusterFile
+from primectl.control.log import ProcessLog, line_buffered
+
+
+class Child(Struct, frozen=True):
+    """What a process knows of itself when it starts."""
+
+    cluster: ClusterFile
+    id: str
+    incarnation: int
+    log: ProcessLog
+
+
+def arguments(program: str, extra: Sequence[str] = ()) -> argparse.Namespace:
+    """The command line that the supervisor gives every process; `extra` are further required options."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description="Started by the primectl supervisor.")
+    for option in ("--cluster-file", *extra):
+        parser.add_argument(option, required=True)
+    return parser.parse_args()
+
+
+def read_cluster_file(path: str) -> ClusterFile:
+    """cluster.json, as the supervisor wrote it."""
+    return msgspec.json.decode(Path(path).read_bytes(), type=ClusterFile)
+
+
+def become(cluster: ClusterFile, process: str, incarnation: int) -> Child:
+    """Take the name, the log file and the signals of a process of the cluster.
+
+    The terminal's signals are for the supervisor: children live in sessions of their own and ignore SIGINT.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    os.umask(0o077)
+    setproctitle.setproctitle(f"primectl: {cluster.config.cluster.name}/{process}")
+    log = ProcessLog(cluster.place.log_file(process), cluster.config.supervisor.log_size)
+    line_buffered()
+    return Child(cluster, process, incarnation, log)

@@ -1,0 +1,83 @@
+"""§ A data-plane process tells the supervisor how it does, and hears its commands.
+
+Both sockets belong to the thread that makes the `Reporter`. Nothing here waits: with no supervisor, reports are dropped
+at the high-water mark and no command comes.
+"""
+
+from __future__ import annotations
+
+import os
+
+import zmq
+
+from primectl.config.topology import COMMANDS, STATS, Place
+from primectl.control.sockets import REPORT_QUEUE, open_socket, receive
+from primectl.errors import WireError
+from primectl.wire import frames
+from primectl.wire.control import ALL, Command, Hello, pool_topic, process_topic, role_topic
+from primectl.wire.stats import Ready, Report, ReportEnvelope, Role
+
+COMMANDS_A_TURN = 256
+
+
+class Reporter:
+    """One process's line to the supervisor. `malformed` counts frames on `commands` that were no command."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        place: Place,
+        process: str,
+        incarnation: int,
+        role: Role,
+        pool: str = "",
+    ) -> None:
+        self._process = process
+        self._incarnation = incarnation
+        self._sequence = 0
+        self.malformed = 0
+        topics = [ALL, role_topic(role), process_topic(process)]
+        if pool:
+            topics.append(pool_topic(pool))
+        self._topics = frozenset(topic.encode() for topic in topics)
+        self.commands = open_socket(context, zmq.SUB, queue=REPORT_QUEUE)
+        for topic in self._topics:
+            self.commands.subscribe(topic)
+        self._stats = open_socket(context, zmq.PUB, queue=REPORT_QUEUE, linger_ms=200)
+        self._stats.connect(place.endpoint(STATS))
+        self.commands.connect(place.endpoint(COMMANDS))
+        self._topic = process.encode()
+
+    def receive(self) -> list[Command]:
+        """The commands that have arrived for this process. HELLO is answered here: call it once you are set up."""
+        commands: list[Command] = []
+        while messages := receive(self.commands, COMMANDS_A_TURN):
+            for message in messages:
+                if len(message) != 2:
+                    self.malformed += 1
+                    continue
+                topic, frame = message
+                if topic not in self._topics:
+                    continue
+                try:
+                    command: Command = frames.command(frame)
+                except WireError:
+                    self.malformed += 1
+                    continue
+                if isinstance(command, Hello):
+                    self.publish(Ready(os.getpid()))
+                else:
+                    commands.append(command)
+            if len(messages) < COMMANDS_A_TURN:
+                break
+        return commands
+
+    def publish(self, report: Report) -> None:
+        """Send a report; a PUB socket drops it when nobody listens or the queue is full."""
+        self._sequence += 1
+        envelope = ReportEnvelope(self._process, self._incarnation, self._sequence, report)
+        self._stats.send_multipart([self._topic, frames.encode(envelope)], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        self.commands.close()
+        self._stats.close()

@@ -1,0 +1,67 @@
+"""§ ZeroMQ sockets with the options that every link of ours has: bounded, with heartbeats, drained to EAGAIN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zmq
+
+from primectl.wire.frames import FRAME_LIMIT
+
+HEARTBEAT_MS = 500
+HEARTBEAT_TIMEOUT_MS = 5000
+"""How long a peer may be silent on a link: well above a stall of a busy machine, well below a request's deadline."""
+BATCH_QUEUE = 64
+"""High-water mark of data-plane links, in messages; each is a batch of at most about 1 MiB."""
+REPORT_QUEUE = 1000
+"""High-water mark of stats, commands and feed, in messages: small ones, dropped beyond it."""
+RECONNECT_MS = 10
+RECONNECT_MAX_MS = 200
+
+Frames = list[bytes]
+
+
+def open_socket(
+    context: zmq.Context[zmq.Socket[bytes]], kind: int, *, queue: int, linger_ms: int = 0, identity: bytes = b""
+) -> zmq.Socket[bytes]:
+    """A socket that is neither bound nor connected. `queue` bounds each direction in messages a peer."""
+    socket = context.socket(kind)
+    socket.set(zmq.LINGER, linger_ms)
+    socket.set(zmq.SNDHWM, queue)
+    socket.set(zmq.RCVHWM, queue)
+    socket.set(zmq.MAXMSGSIZE, FRAME_LIMIT)
+    socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+    socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+    socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
+    socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+    if identity:
+        socket.set(zmq.IDENTITY, identity)
+    return socket
+
+
+def receive(socket: zmq.Socket[bytes], limit: int) -> list[Frames]:
+    """The messages that have arrived, at most `limit` of them, without waiting.
+
+    The socket's fd is edge-triggered: with exactly `limit` messages there may be more, and nothing will say so.
+    """
+    messages: list[Frames] = []
+    try:
+        while len(messages) < limit:
+            messages.append(socket.recv_multipart(zmq.NOBLOCK))
+    except zmq.Again:
+        pass
+    return messages
+
+
+def readable(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a message waits. To be asked after sending too: a send may use up the edge that a message made."""
+    return bool(int(socket.get(zmq.EVENTS)) & zmq.POLLIN)
+
+
+def try_send(socket: zmq.Socket[bytes], frames: list[Any]) -> bool:
+    """Send without waiting; False when the queue is full or nobody is connected."""
+    try:
+        socket.send_multipart(frames, zmq.NOBLOCK)
+    except zmq.Again:
+        return False
+    return True
