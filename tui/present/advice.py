@@ -1,0 +1,139 @@
+"""The sentence that names the bottleneck, and what a new size would change: operational laws in words.
+
+Utilisation law: busy workers = arrival rate × mean service time, so workers needed = that / 0.9.
+Little's law: time to work off a queue = queue / (rate out - rate in). Both from ten seconds of measurements, so they
+are estimates and say so where it matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+
+from msgspec import Struct
+
+from primectl.wire.stats import ClusterSnapshot, ClusterState, PoolSnapshot
+from tui.present import units
+from tui.present.clean import clean
+
+AIM = 0.9
+"""Utilisation to size for: above it, waiting times of random arrivals grow without a bound."""
+
+
+class Advice(Struct, frozen=True):
+    """What to know, what to do about it; `pool` is the one that it is about. `urgent`: something is wrong."""
+
+    text: str
+    remedy: str = ""
+    pool: str = ""
+    urgent: bool = False
+
+
+class Estimate(Struct, frozen=True):
+    """A pool at another size. `drain_s`: until today's queue is gone; None when it would never be."""
+
+    utilisation: float | None
+    drain_s: float | None
+
+
+def needed(pool: PoolSnapshot) -> int:
+    """Workers that the pool's arrivals need at 90 % use; 0 while nothing was measured."""
+    return ceil(pool.arrival_rate * pool.service_ms / 1e3 / AIM - 1e-9)
+
+
+def estimate(pool: PoolSnapshot, workers: int) -> Estimate:
+    """The pool with `workers`, if jobs keep arriving and taking as long as they do."""
+    if pool.service_ms <= 0:
+        return Estimate(None, 0.0 if not pool.queued else None)
+    if workers <= 0:
+        return Estimate(None, 0.0 if not pool.queued and pool.arrival_rate <= 0 else None)
+    service_s = pool.service_ms / 1e3
+    spare = workers / service_s - pool.arrival_rate
+    if not pool.queued:
+        drain: float | None = 0.0
+    else:
+        drain = pool.queued / spare if spare > 1e-9 else None
+    return Estimate(pool.arrival_rate * service_s / workers, drain)
+
+
+def advise(snapshot: ClusterSnapshot, growth: Mapping[str, float]) -> Advice:
+    """The one thing that an operator should know now."""
+    if snapshot.state is not ClusterState.RUNNING:
+        state = f"The cluster is {snapshot.state.value}"
+        progress = clean(snapshot.progress)
+        return Advice(f"{state}: {progress}" if progress else f"{state}.", urgent=snapshot.state is ClusterState.FAILED)
+    for about in (_without_workers, _with_failures):
+        for pool in snapshot.pools:
+            if advice := about(pool, snapshot):
+                return advice
+    for pool in sorted(snapshot.pools, key=_pressure, reverse=True):
+        if advice := _bottleneck(pool, growth.get(pool.name, 0.0)):
+            return advice
+    return _calm(snapshot)
+
+
+def _without_workers(pool: PoolSnapshot, _: ClusterSnapshot) -> Advice | None:
+    if pool.workers - pool.failed_workers - pool.starting > 0 or not (pool.queued or pool.target):
+        return None
+    name = clean(pool.name)
+    if pool.starting:
+        return Advice(f"{name} has no worker yet, {units.plural(pool.starting, 'is', 'are')} starting.", pool=pool.name)
+    waiting = f", {units.plural(pool.queued, 'job waits', 'jobs wait')}" if pool.queued else ""
+    if pool.target:
+        return Advice(f"{name} has no working worker{waiting}.", "6 logs", pool.name, urgent=True)
+    return Advice(f"{name} is scaled to 0{waiting}.", "s scale", pool.name, urgent=True)
+
+
+def _with_failures(pool: PoolSnapshot, snapshot: ClusterSnapshot) -> Advice | None:
+    if not pool.failed_workers:
+        return None
+    failed = [process for process in snapshot.processes if process.pool == pool.name and process.state == "failed"]
+    cause = clean(failed[0].cause) if failed and failed[0].cause else ""
+    who = clean(failed[0].id) if len(failed) == 1 else f"{pool.failed_workers} workers of {clean(pool.name)}"
+    return Advice(f"{who} failed{': ' + cause if cause else '.'}", "3 workers", pool.name, urgent=True)
+
+
+def _pressure(pool: PoolSnapshot) -> tuple[float, int]:
+    return pool.utilisation, pool.queued
+
+
+def _bottleneck(pool: PoolSnapshot, growing: float) -> Advice | None:
+    """About a pool whose workers are all in use while jobs wait, or whose queue grows."""
+    if not (pool.queued and (pool.utilisation >= AIM or growing > 0.5 or not pool.idle)):
+        return None
+    if pool.queued <= pool.workers and growing <= 0.5:
+        return None
+    name = clean(pool.name)
+    wanted = needed(pool)
+    if wanted <= pool.workers and growing <= 0.5:
+        drain = estimate(pool, pool.workers).drain_s
+        if drain is None:
+            return Advice(
+                f"{name}: {pool.queued} jobs wait and all {pool.workers} workers are busy.", "s scale", pool.name
+            )
+        return Advice(f"{name} works off {pool.queued} waiting jobs, ~{units.duration(drain)} to go.", pool=pool.name)
+    if wanted > pool.workers:
+        most = f" (it may have {pool.max_workers})" if 0 < pool.max_workers < wanted else ""
+        text = (
+            f"{name} is the bottleneck: {units.rate(pool.arrival_rate)}/s at {units.milliseconds(pool.service_ms)} "
+            f"each needs {units.plural(wanted, 'worker')} at 90% use{most}, it has {pool.workers}."
+        )
+    else:
+        text = f"{name} falls behind: {pool.queued} jobs wait, {pool.busy} of {pool.workers} workers are busy."
+    if growing > 0.5:
+        text += f" Queue grows {units.rate(growing)}/s"
+        if pool.max_queue > pool.queued:
+            left = units.duration((pool.max_queue - pool.queued) / growing)
+            text += f"; its limit of {units.count(pool.max_queue)} is reached in ~{left}"
+        text += "."
+    return Advice(text, "s scale", pool.name, urgent=True)
+
+
+def _calm(snapshot: ClusterSnapshot) -> Advice:
+    if not snapshot.pools:
+        return Advice("The cluster has no pools.")
+    busiest = max(snapshot.pools, key=_pressure)
+    if busiest.utilisation < 0.005 and snapshot.front.rate < 0.05:
+        where = f" Ask it at {clean(snapshot.front.listen)}" if snapshot.front.listen else ""
+        return Advice(f"Everything is ready and idle.{where}")
+    return Advice(f"Every pool keeps up; the busiest is {clean(busiest.name)} at {units.share(busiest.utilisation)}.")
