@@ -36,6 +36,7 @@ from primectl.wire.stats import WorkerLoad
 BATCH_WORTH_S = 0.001
 """How much work a batch shall be: long against a hop (0.1 ms), short against what a client notices."""
 BATCH_LIMIT = 64
+BATCH_BYTES = 1 << 20
 SERVICE_CLIP_S = 0.002
 """A single long job counts as this much in the estimate: batches are for the many short ones."""
 SERVICE_WEIGHT = 0.1
@@ -389,7 +390,8 @@ class Dispatch:
             size = self._batch_size()
             jobs: list[WireJob] = []
             tickets: list[Ticket] = []
-            while queue and len(jobs) < size:
+            payload_bytes = 0
+            while queue and len(jobs) < size and payload_bytes < BATCH_BYTES:
                 ticket = queue[0]
                 if ticket.job.deadline <= now:
                     queue.popleft()
@@ -399,6 +401,7 @@ class Dispatch:
                     break
                 queue.popleft()
                 jobs.append(ticket.job)
+                payload_bytes += len(ticket.job.payload)
                 tickets.append(ticket)
                 if ticket.solo:
                     break

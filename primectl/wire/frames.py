@@ -6,6 +6,7 @@ message adds fields at its end, so the version changes only when an old reader c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -50,6 +51,18 @@ class Decoder:
             return self._decode(memoryview(frame)[1:])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise WireError(f"a frame of {len(frame)} bytes is no message: {error}", self._name) from None
+
+
+def batches(jobs: list[job.WireJob]) -> Iterator[list[job.WireJob]]:
+    """The jobs in order, cut where a batch reaches BATCH_JOBS or BATCH_BYTES."""
+    start = size = 0
+    for index, each in enumerate(jobs):
+        size += len(each.payload)
+        if size >= BATCH_BYTES or index - start + 1 >= BATCH_JOBS:
+            yield jobs[start : index + 1]
+            start, size = index + 1, 0
+    if start < len(jobs):
+        yield jobs[start:]
 
 
 to_proxy = Decoder("pool.in", job.ToProxy)

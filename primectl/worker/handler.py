@@ -17,6 +17,7 @@ from primectl.wire.frames import decode_payload
 from primectl.wire.job import WireJob
 
 OCTETS = "application/octet-stream"
+BODY_LIMIT = 256 << 20
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -109,9 +110,11 @@ def _checked(response: Response) -> Response:
         raise ValueError(f"a Response has a status from 200 to 599, not {status!r}")
     if type(body) is not bytes:
         raise TypeError(f"the body of a Response is bytes, not {type(body).__name__}")
+    if len(body) > BODY_LIMIT:
+        raise ValueError(f"the body of a Response has at most {BODY_LIMIT} bytes, not {len(body)}")
     field: object
     for field in response.fields:
-        if not (isinstance(field, tuple) and len(field) == 2 and all(isinstance(part, str) for part in field)):
+        if not isinstance(field, tuple) or [type(part) for part in field] != [str, str]:
             raise TypeError(f"a header of a Response is a pair of str, not {field!r}")
     return response
 
