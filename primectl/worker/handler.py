@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
@@ -98,7 +97,7 @@ def _result(result: object) -> Response | Forward:
     if isinstance(result, bytes | bytearray | memoryview):
         return Response.data(bytes(result), OCTETS)
     if isinstance(result, dict | list):
-        return Response(200, (("content-type", JSON),), _json(result))
+        return Response(200, (("content-type", JSON),), msgspec.json.encode(result))
     raise TypeError(f"a handler returns Response, Forward, str, bytes, dict or list, not {kind.__name__}")
 
 
@@ -117,10 +116,3 @@ def _checked(response: Response) -> Response:
         if not isinstance(field, tuple) or [type(part) for part in field] != [str, str]:
             raise TypeError(f"a header of a Response is a pair of str, not {field!r}")
     return response
-
-
-def _json(value: object) -> bytes:
-    try:
-        return msgspec.json.encode(value)
-    except (OverflowError, msgspec.MsgspecError):
-        return json.dumps(value).encode()  # ints beyond 64 bits
