@@ -1,0 +1,1 @@
+"""The handlers of the samples, each a module to copy from: prime, art, files, echo."""
