@@ -20,6 +20,7 @@ from primectl.errors import ConfigError
 
 FaultKind = Literal["malformed", "missing", "not_callable"]
 
+_MACHINERY = ("<frozen importlib", importlib.__file__)
 _ENTRY = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
@@ -75,14 +76,20 @@ def resolve(handler: str) -> Callable[..., object]:
 
 def own_traceback(error: BaseException) -> str:
     """The traceback of what a handler's module raised, without the frames of ours and of the import machinery."""
-    rest: TracebackType | None = error.__traceback__
-    while rest is not None and _is_machinery(rest.tb_frame.f_code.co_filename):
+    frames: list[TracebackType] = []
+    rest = error.__traceback__
+    while rest is not None:
+        frames.append(rest)
         rest = rest.tb_next
-    return "".join(traceback.format_exception(type(error), error, rest)).rstrip()
+    ours = [place for place, frame in enumerate(frames) if _file(frame) == __file__]
+    own = frames[ours[-1] + 1 :] if ours else frames
+    while own and _file(own[0]).startswith(_MACHINERY):
+        own.pop(0)
+    return "".join(traceback.format_exception(type(error), error, own[0] if own else None)).rstrip()
 
 
-def _is_machinery(filename: str) -> bool:
-    return filename.startswith("<frozen importlib") or filename in (__file__, importlib.__file__)
+def _file(frame: TracebackType) -> str:
+    return frame.tb_frame.f_code.co_filename
 
 
 def _import(module_name: str, handler: str) -> object:

@@ -39,6 +39,8 @@ class Loaded(Struct, frozen=True):
     import_path: str
     """Folder put first on the import path for handlers: that of the config file."""
     warnings: tuple[str, ...] = ()
+    name: str = ""
+    """What lines about this config begin with: the path as it was given."""
 
 
 def load(path: Path | str) -> Loaded:
@@ -85,7 +87,7 @@ def _load(file: Path, name: str, shown_path: str) -> Loaded:
             "no route leads to this pool, and no handler that a route leads to names it",
             f'Add a route, or a Forward("{pool}", …) to a handler',
         )
-    return Loaded(config, shown_path, str(file.parent), problems.warning_lines())
+    return Loaded(config, shown_path, str(file.parent), problems.warning_lines(), name)
 
 
 def _sample_folder() -> Path:
