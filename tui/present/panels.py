@@ -84,7 +84,7 @@ def front_lines(picture: Picture, width: int) -> list[Line]:
     first: list[Part] = [Part(" ")]
     for name, value, tone in figures:
         first += (Part(f"{name} ", Tone.DIM), Part(value, tone), Part("   "))
-    room = min(60, width - cells(plain(first)) - 1)
+    room = min(60, width - cells(plain(first)) - 2)
     history = spark((point.rate for point in picture.trends.front()), room, floor=1) if room >= 6 else ""
     classes = front.classes
     second = [

@@ -108,7 +108,7 @@ POOL_COLUMNS = (
     Column("QUEUE", 6, right=True),
     Column("Δ/s", 5, right=True, drop=3),
     Column("WAIT", 5, right=True, drop=4),
-    Column("WORKERS", 11, drop=2, grow=15),
+    Column("WORKERS", 11, drop=2, grow=18),
     Column("EACH", 12, drop=12, grow=40),
     Column("UTIL", 10, drop=6, grow=16),
     Column("QUEUE, LAST MINUTE", 18, drop=11, grow=30),
@@ -214,7 +214,7 @@ def _pool_row(pool: PoolSnapshot, workers: list[ProcessSnapshot], trends: Trends
 
 def head_count(pool: PoolSnapshot) -> Line:
     """`8  6b 2i`, and only if there are any: s starting, d draining, x failed."""
-    parts = [Part(str(pool.workers).ljust(3), Tone.STRONG)]
+    parts = [Part(str(pool.workers).ljust(2), Tone.STRONG)]
     counts = (
         (pool.busy, "b", Tone.BUSY),
         (pool.idle, "i", Tone.IDLE),
@@ -224,7 +224,7 @@ def head_count(pool: PoolSnapshot) -> Line:
     )
     for number, letter, tone in counts:
         if number or letter in "bi":
-            parts.append(Part(f"{number}{letter} ", tone if number else Tone.DIM))
+            parts.append(Part(f" {number}{letter}", tone if number else Tone.DIM))
     return tuple(parts)
 
 

@@ -1,0 +1,118 @@
+"""Overview: is it well, where does it hurt, what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from primectl.wire.stats import PoolSnapshot, ProcessSnapshot
+from tui import commands
+from tui.commands import Aim
+from tui.messages import LogsOfCursorRequested, Opened, ScreenRequested
+from tui.present import units
+from tui.present.advice import advise
+from tui.present.charts import CALM, LOAD
+from tui.present.clean import clean
+from tui.present.panels import advice_lines, event_lines, front_lines, rule
+from tui.present.picture import Picture
+from tui.present.tables import POOL_COLUMNS, PROCESS_COLUMNS, Line, Tone, pool_table, process_table, workers_by_pool
+from tui.screens.view import View
+from tui.widgets.lines import Lines
+from tui.widgets.live_table import LiveTable
+from tui.widgets.spark import Spark
+from tui.widgets.workers import WorkerStrip
+
+
+class Overview(View):
+    """The pools with their queues; below them the workers of the pool under the cursor, advice, and the last events."""
+
+    SCREEN = commands.OVERVIEW
+    BINDINGS = commands.bindings(SCREEN)
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        super().__init__()
+        self._now = now
+
+    def body(self) -> ComposeResult:
+        yield Lines(id="front")
+        yield Lines(id="front-rule", classes="rule")
+        yield LiveTable(POOL_COLUMNS, self._now, empty="no pools yet", id="pools")
+        yield Lines(id="strip-rule", classes="rule")
+        yield WorkerStrip(id="strip")
+        with Horizontal(id="panes"):
+            yield Spark(id="queue-chart")
+            yield Spark(id="rate-chart")
+            yield LiveTable(PROCESS_COLUMNS, self._now, empty="no workers", id="crew")
+        yield Lines(id="advice-rule", classes="rule")
+        yield Lines(id="advice")
+        yield Lines(id="events-rule", classes="rule")
+        yield Lines(id="events")
+
+    def aim(self) -> Aim:
+        pools, crew = self.query_one("#pools", LiveTable), self.query_one("#crew", LiveTable)
+        if self.focused is crew:
+            return Aim(self.SCREEN, pools.cursor, crew.cursor, crew.gone)
+        return Aim(self.SCREEN, pools.cursor, "", pools.gone)
+
+    def show(self, picture: Picture) -> None:
+        snapshot = picture.snapshot
+        width = self.size.width
+        pools = self.query_one("#pools", LiveTable)
+        pools.show(pool_table(snapshot, picture.trends))
+        self._draw("front", front_lines(picture, width))
+        for name in ("front-rule", "advice-rule"):
+            self._draw(name, [rule(width)])
+        self._draw("events-rule", [rule(width, "EVENTS", Tone.TITLE)])
+        workers = workers_by_pool(snapshot).get(pools.cursor, [])
+        pool = next((pool for pool in snapshot.pools if pool.name == pools.cursor), None)
+        self._draw("strip-rule", [rule(width, f"WORKERS  {clean(pools.cursor)}", Tone.TITLE)])
+        self.query_one("#strip", WorkerStrip).show(workers)
+        self._show_panes(picture, pool, workers)
+        advice = self.query_one("#advice", Lines)
+        advice.draw(advice_lines(advise(snapshot, picture.trends.all_growth()), width, max(advice.size.height, 1)))
+        events = self.query_one("#events", Lines)
+        events.draw(event_lines(picture.events, width, max(events.size.height, 1)))
+
+    def _show_panes(self, picture: Picture, pool: PoolSnapshot | None, workers: list[ProcessSnapshot]) -> None:
+        """The charts and workers of the pool under the cursor, where there is room for them."""
+        if pool is None or not self.query_one("#panes").display or not self.has_class("-wide", "-high"):
+            return
+        points = picture.trends.pool(pool.name)
+        name = clean(pool.name)
+        self.query_one("#queue-chart", Spark).show(
+            f"QUEUE  {name}",
+            [point.queued for point in points],
+            units.count,
+            floor=max(pool.workers, 8),
+            tones=LOAD,
+        )
+        self.query_one("#rate-chart", Spark).show(
+            f"DONE/s  {name}", [point.rate for point in points], units.rate, floor=8, tones=CALM
+        )
+        shown = {worker.id for worker in workers}
+        rows = process_table(picture.snapshot, pool.name)
+        self.query_one("#crew", LiveTable).show([row for row in rows if row.id in shown])
+
+    def _draw(self, name: str, lines: list[Line]) -> None:
+        self.query_one(f"#{name}", Lines).draw(lines)
+
+    def on_live_table_cursor_moved(self, message: LiveTable.CursorMoved) -> None:
+        message.stop()
+        self.repaint()
+
+    def on_live_table_chosen(self) -> None:
+        self.post_message(Opened())
+
+    def on_opened(self, message: Opened) -> None:
+        message.stop()
+        aim = self.aim()
+        if aim.process:
+            self.post_message(ScreenRequested(commands.LOGS, aim.process))
+        elif aim.pool:
+            self.post_message(ScreenRequested(commands.WORKERS, aim.pool))
+
+    def on_logs_of_cursor_requested(self, message: LogsOfCursorRequested) -> None:
+        message.stop()
+        self.post_message(ScreenRequested(commands.LOGS, self.aim().target))

@@ -1,0 +1,16 @@
+"""WorkerStrip: one cell a worker, and what the shapes mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from primectl.wire.stats import ProcessSnapshot
+from tui.present.panels import worker_lines
+from tui.widgets.lines import Lines
+
+
+class WorkerStrip(Lines):
+    """As many lines as the workers need, at most as the style sheet gives."""
+
+    def show(self, workers: Sequence[ProcessSnapshot]) -> None:
+        self.draw(worker_lines(workers, self.size.width, max(self.size.height, 1)))
