@@ -11,14 +11,12 @@ from ipaddress import ip_network
 from primectl.config.entry import HandlerFault, split
 from primectl.config.listen import parse_listen
 from primectl.config.model import RESERVED_POOL_NAMES, Config, PoolConfig
+from primectl.config.names import CLUSTER_NAME, ENV_NAME, POOL_NAME
 from primectl.config.problems import Path, Problems, choice, nearest, show_value
 from primectl.config.routes import parse_route, shadowed
 from primectl.config.units import show_duration
 from primectl.errors import ConfigError
 
-_CLUSTER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
-_POOL_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SERVER_PATH = re.compile(r"/[^\s?#%\x00-\x1f\x7f]*")
 
@@ -35,7 +33,7 @@ def check(config: Config, problems: Problems) -> None:
 
 def _check_cluster(config: Config, problems: Problems) -> None:
     path: Path = ("cluster", "name")
-    if problems.sound(path) and not _CLUSTER_NAME.fullmatch(config.cluster.name):
+    if problems.sound(path) and not re.fullmatch(CLUSTER_NAME, config.cluster.name):
         problems.add(
             path,
             f"expected 1 to 31 of a-z, 0-9, - and _, a letter or digit first, got {show_value(config.cluster.name)}",
@@ -114,7 +112,7 @@ def _check_pools(config: Config, problems: Problems) -> None:
         problems.add(("pools",), "expected at least one pool, got none", "Add a table [pools.<name>] with a handler")
     for name, pool in config.pools.items():
         path: Path = ("pools", name)
-        if not _POOL_NAME.fullmatch(name):
+        if not re.fullmatch(POOL_NAME, name):
             problems.add(
                 path,
                 "expected a pool's name of 1 to 31 of a-z, 0-9, - and _, a letter first",
@@ -142,7 +140,7 @@ def _check_pool(pool: PoolConfig, path: Path, problems: Problems) -> None:
             "Raise max_workers, or lower workers",
         )
     for name in pool.env:
-        if not _ENV_NAME.fullmatch(name):
+        if not re.fullmatch(ENV_NAME, name):
             problems.add(
                 (*path, "env", name),
                 "expected the name of an environment variable",
