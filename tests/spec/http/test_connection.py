@@ -242,7 +242,7 @@ def test_half_a_head_is_answered_408_however_busily_it_grows():
     for _ in range(9):
         spoken.wait(0.1).send(b"y")
     assert spoken.refusals == []
-    spoken.wait(0.1)
+    spoken.wait(0.2)
     assert spoken.statuses == [408]
     assert (spoken.refusals[0].method, spoken.refusals[0].target) == ("GET", "/")
     assert spoken.finished
