@@ -60,8 +60,13 @@ def readable(socket: zmq.Socket[bytes]) -> bool:
 
 def try_send(socket: zmq.Socket[bytes], frames: list[Any]) -> bool:
     """Send without waiting; False when the queue is full or nobody is connected."""
-    try:
-        socket.send_multipart(frames, zmq.NOBLOCK)
-    except zmq.Again:
-        return False
-    return True
+    for _ in range(2):
+        try:
+            socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            # libzmq looks only now and then for what the peer has read meanwhile; asking for events makes it look.
+            if not int(socket.get(zmq.EVENTS)) & zmq.POLLOUT:
+                return False
+        else:
+            return True
+    return False

@@ -179,15 +179,13 @@ class Proxy:
 
     def _to_worker(self, address: bytes, message: object, lost: list[WorkerLost]) -> None:
         try:
-            self._out.send_multipart([address, frames.encode(message)], zmq.NOBLOCK)
+            if try_send(self._out, [address, frames.encode(message)]) or type(message) is not Jobs:
+                return  # a worker too busy to read what is no job is told it again, or can do without
         except zmq.ZMQError as error:
-            if error.errno == zmq.EAGAIN and type(message) is not Jobs:
-                return  # connected, and too busy to read: what it is told here will be told again, or does not matter
-            if error.errno not in (errno.EHOSTUNREACH, zmq.EAGAIN):
+            if error.errno != errno.EHOSTUNREACH:
                 raise
-            event = self._dispatch.seat(address.removeprefix(URGENT))
-            if event is not None and event not in lost:
-                lost.append(event)
+        if (event := self._dispatch.seat(address.removeprefix(URGENT))) is not None and event not in lost:
+            lost.append(event)
 
     def _give_up(self, job: WireJob, status: int, detail: str) -> None:
         name = request_name(request_of(job.id))

@@ -103,16 +103,15 @@ def _result(result: object) -> Response | Forward:
 
 def _checked(response: Response) -> Response:
     """Struct fields are not checked when they are set; what a handler filled in wrongly must not reach the wire."""
-    status: object = response.status
-    body: object = response.body
-    if type(status) is not int or not 200 <= status <= 599:
+    status = cast("object", response.status)
+    body = cast("object", response.body)
+    if not isinstance(status, int) or not 200 <= status <= 599:
         raise ValueError(f"a Response has a status from 200 to 599, not {status!r}")
     if type(body) is not bytes:
         raise TypeError(f"the body of a Response is bytes, not {type(body).__name__}")
     if len(body) > BODY_LIMIT:
         raise ValueError(f"the body of a Response has at most {BODY_LIMIT} bytes, not {len(body)}")
-    field: object
-    for field in response.fields:
+    for field in cast("tuple[object, ...]", response.fields):
         if not isinstance(field, tuple) or [type(part) for part in field] != [str, str]:
             raise TypeError(f"a header of a Response is a pair of str, not {field!r}")
     return response

@@ -18,6 +18,7 @@ from primectl.wire.frames import BATCH_BYTES
 from primectl.wire.job import Answer, Answers, Done, JobId, Jobs, WireJob
 
 LINGER_MS = 2000
+POLL_S = 1.0
 ABSENT_S = 2.0
 """How long an answer is kept for a server that is not connected; its clients went with it."""
 
@@ -122,7 +123,7 @@ class Outbox:
     @staticmethod
     def _wait_and_send(socket: zmq.Socket[bytes], frame: list[bytes], until: float) -> bool:
         while (left := until - time.monotonic()) > 0:
-            socket.poll(ceil(left * 1000), zmq.POLLOUT)
+            socket.poll(ceil(min(left, POLL_S) * 1000), zmq.POLLOUT)
             if try_send(socket, frame):
                 return True
         return False

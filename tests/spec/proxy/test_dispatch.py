@@ -104,10 +104,21 @@ def test_auto_gives_a_worker_no_more_than_its_fair_share_of_the_queue():
     join(dispatch, 1, 2, 3)
     arrive(dispatch, a_job(1))
     deal(dispatch)
-    done(dispatch, 1, 1, service_s=0.00001)
+    done(dispatch, 1, 1, service_s=0.0002)
     arrive(dispatch, *(a_job(serial) for serial in range(2, 9)))
     sizes = [len(action.jobs) for action in deal(dispatch) if isinstance(action, SendJobs)]
     assert sizes == [3, 2, 2]
+
+
+def test_auto_does_not_wake_a_second_worker_for_less_work_than_that_would_cost():
+    dispatch = Dispatch()
+    join(dispatch, 1, 2, 3)
+    arrive(dispatch, a_job(1))
+    deal(dispatch)
+    done(dispatch, 1, 1, service_s=0.00001)
+    jobs = [a_job(serial) for serial in range(2, 9)]
+    arrive(dispatch, *jobs)
+    assert deal(dispatch) == [SendJobs(lane(2), jobs)]
 
 
 def test_one_long_job_among_many_short_ones_does_not_end_batching():

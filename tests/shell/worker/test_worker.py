@@ -1,0 +1,223 @@
+"""A real worker process; the test plays proxy, server and supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from primectl.config.model import ClusterConfig, Config, PoolConfig
+from primectl.config.topology import loopback, pool_in, pool_out
+from primectl.wire import frames
+from primectl.wire.control import KillNow, ProcessReady, Retire, pool_topic
+from primectl.wire.job import (
+    URGENT,
+    Announce,
+    Answer,
+    Beat,
+    Cancel,
+    Done,
+    Goodbye,
+    HandBack,
+    JobId,
+    Jobs,
+    Leave,
+    WhoIsThere,
+    WireJob,
+    first_job,
+    request_of,
+    work_lane,
+)
+from primectl.wire.stats import WorkerSample
+from tests.support.plane import Plane, a_plane, exit_status, random_frames, wait_for
+
+LANE = work_lane("compute.1", 1)
+HANDLERS = ("echo", "sleep", "until_cancelled", "onward", "noisy")
+
+
+class Bench:
+    """A worker with what it talks to."""
+
+    def __init__(self, plane: Plane, handler: str) -> None:
+        self.plane = plane
+        self.out = plane.bind(zmq.ROUTER, pool_out("compute"))
+        self.answers = plane.bind(zmq.PULL, loopback("server.1"))
+        self.next_pool = plane.bind(zmq.ROUTER, pool_in("other"))
+        self.process = plane.start("primectl.worker", "compute.1")
+        self.said: list[tuple[bytes, object]] = []
+        assert self.wait_to_hear(Announce) == Announce("compute.1", 1, [])
+
+    def send(self, *jobs: WireJob) -> None:
+        self.out.send_multipart([LANE, frames.encode(Jobs(list(jobs)))])
+
+    def wait_to_hear(self, kind: type) -> object:
+        """The next thing of this kind that the worker says on either lane; beats are passed over."""
+        while self.out.poll(20_000):
+            lane, frame = self.out.recv_multipart()
+            said = frames.from_worker(frame)
+            self.said.append((lane, said))
+            if isinstance(said, kind):
+                return said
+            assert isinstance(said, Beat | HandBack | Announce), said
+        raise AssertionError(f"the worker did not say {kind.__name__}")
+
+    def wait_for_answer(self) -> Answer:
+        assert self.answers.poll(20_000), "no answer came"
+        (answer,) = frames.answers(self.answers.recv()).answers
+        return answer
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    handler = getattr(request, "param", "echo")
+    config = Config(
+        cluster=ClusterConfig(name="test", max_hops=5),
+        pools={
+            "compute": PoolConfig(handler=f"tests.support.handlers:{handler}"),
+            "other": PoolConfig(handler="tests.support.handlers:echo"),
+        },
+    )
+    with a_plane(config) as plane:
+        yield Bench(plane, handler)
+
+
+def job(serial: int, value: object, hop: int = 0) -> WireJob:
+    kind, payload = frames.encode_payload(value)
+    return WireJob(JobId(first_job(1, serial) + hop), "server.1", 1e12, kind, True, payload)
+
+
+def samples(bench: Bench) -> list[WorkerSample]:
+    return [each.report for each in bench.plane.reports(50) if isinstance(each.report, WorkerSample)]
+
+
+def test_an_answer_goes_to_the_origin_and_then_the_proxy_hears_that_it_is_done(bench: Bench):
+    bench.send(job(1, "hello"))
+    answer = bench.wait_for_answer()
+    assert (answer.job, answer.status, answer.body, answer.worker) == (first_job(1, 1), 200, b"hello", "compute.1")
+    done = bench.wait_to_hear(Done)
+    assert isinstance(done, Done)
+    assert (done.jobs, done.failed) == ([first_job(1, 1)], 0)
+
+
+@pytest.mark.parametrize("bench", ["sleep"], indirect=True)
+def test_jobs_behind_a_long_one_are_handed_back_by_the_urgent_lane_and_do_not_run(bench: Bench):
+    bench.send(job(1, 0.0), job(2, 0.5), job(3, 0.0), job(4, 0.0))
+    hand_back = bench.wait_to_hear(HandBack)
+    assert hand_back == HandBack([first_job(1, 3), first_job(1, 4)])
+    assert bench.said[-1][0] == URGENT + LANE
+    first = bench.wait_for_answer()
+    assert first.job == first_job(1, 1), "an answer waited behind a long job"
+    assert bench.wait_for_answer().job == first_job(1, 2)
+    assert not bench.answers.poll(200), "a job that was handed back has run"
+
+
+@pytest.mark.parametrize("bench", ["until_cancelled"], indirect=True)
+def test_a_cancelled_job_sees_it_while_it_runs(bench: Bench):
+    bench.send(job(1, 20.0))
+    wait_for(lambda: any(sample.busy for sample in samples(bench)), "a busy worker")
+    bench.out.send_multipart([URGENT + LANE, frames.encode(Cancel([request_of(first_job(1, 1))]))])
+    assert bench.wait_for_answer().body == b"cancelled"
+
+
+@pytest.mark.parametrize("bench", ["onward"], indirect=True)
+def test_a_forward_goes_to_the_other_pool_one_hop_further(bench: Bench):
+    bench.send(job(1, {"to": "other", "payload": 10**40}))
+    assert bench.next_pool.poll(20_000)
+    (forwarded,) = frames.to_proxy(bench.next_pool.recv_multipart()[1]).jobs
+    assert forwarded.id == first_job(1, 1) + 1
+    assert frames.decode_payload(forwarded.kind, forwarded.payload) == 10**40
+    assert isinstance(bench.wait_to_hear(Done), Done)
+
+
+@pytest.mark.parametrize("bench", ["onward"], indirect=True)
+@pytest.mark.parametrize(
+    ("value", "hop", "words"), [({"to": "nowhere"}, 0, "no pool"), ({"to": "other"}, 5, "max_hops")]
+)
+def test_a_forward_that_cannot_be_is_500_with_the_reason(bench: Bench, value: object, hop: int, words: str):
+    bench.send(job(1, value, hop))
+    answer = bench.wait_for_answer()
+    assert answer.status == 500
+    assert words in answer.body.decode()
+
+
+@pytest.mark.parametrize("bench", ["noisy"], indirect=True)
+def test_an_exception_is_500_with_its_traceback_in_the_log_and_the_worker_lives(bench: Bench):
+    for serial in (1, 2):
+        bench.send(job(serial, "bad\nnews"))
+        assert bench.wait_for_answer().status == 500
+        done = bench.wait_to_hear(Done)
+        assert isinstance(done, Done)
+        assert done.failed == 1
+    log = bench.plane.log("compute.1")
+    assert "noise on stdout" in log
+    assert "  | ValueError: bad" in log
+    assert bench.process.poll() is None
+
+
+@pytest.mark.parametrize("bench", ["sleep"], indirect=True)
+def test_a_retiring_worker_finishes_its_job_takes_leave_and_is_gone(bench: Bench):
+    bench.send(job(1, 0.3), job(2, 0.0))
+    bench.wait_to_hear(HandBack)
+    bench.plane.tell(pool_topic("compute"), Retire(1))
+    assert bench.wait_for_answer().body == b"slept 0.3"
+    bench.wait_to_hear(Done)
+    bench.wait_to_hear(Leave)
+    bench.send(job(3, 0.0))
+    assert bench.wait_to_hear(HandBack) == HandBack([first_job(1, 3)])
+    bench.out.send_multipart([LANE, frames.encode(Goodbye())])
+    assert exit_status(bench.process) == 0
+
+
+def test_a_worker_leaves_on_sigterm_even_if_the_proxy_says_nothing(bench: Bench):
+    bench.process.send_signal(signal.SIGTERM)
+    assert exit_status(bench.process) == 0
+
+
+@pytest.mark.parametrize("bench", ["sleep"], indirect=True)
+def test_kill_is_obeyed_in_the_middle_of_a_job(bench: Bench):
+    bench.send(job(1, 60.0))
+    wait_for(lambda: any(sample.busy for sample in samples(bench)), "a busy worker")
+    bench.plane.tell("all", KillNow(1))
+    assert exit_status(bench.process) == 0
+
+
+@pytest.mark.parametrize("bench", ["sleep"], indirect=True)
+def test_a_busy_worker_announces_itself_to_a_new_proxy_with_what_it_holds(bench: Bench):
+    bench.send(job(1, 1.0))
+    wait_for(lambda: any(sample.busy for sample in samples(bench)), "a busy worker")
+    bench.plane.tell("all", ProcessReady("proxy.compute", 2))
+    assert bench.wait_to_hear(Announce) == Announce("compute.1", 1, [first_job(1, 1)])
+
+
+def test_asked_who_it_is_a_worker_says_so(bench: Bench):
+    bench.wait_to_hear(Beat)
+    bench.out.send_multipart([URGENT + LANE, frames.encode(WhoIsThere())])
+    assert bench.wait_to_hear(Announce) == Announce("compute.1", 1, [])
+
+
+def test_garbage_on_either_lane_is_counted_and_survived(bench: Bench):
+    bench.wait_to_hear(Beat)
+    for lane in (LANE, URGENT + LANE):
+        for message in random_frames(60):
+            bench.out.send_multipart([lane, *message])
+    bench.plane.commands.send_multipart([b"all", b"\x01garbage"])
+    bench.plane.commands.send_multipart([b"all"])
+    bench.send(job(1, "still here"))
+    assert bench.wait_for_answer().body == b"still here"
+    wait_for(
+        lambda: any(
+            isinstance(e.report, WorkerSample) and e.report.counters["malformed"] >= 100
+            for e in bench.plane.reports(50)
+        ),
+        "the count of malformed frames",
+    )
+
+
+def test_the_process_bears_its_name_and_its_log_is_private(bench: Bench):
+    title = Path(f"/proc/{bench.process.pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+    assert title == "primectl: test/compute.1"
+    assert os.stat(bench.plane.place.log_file("compute.1")).st_mode & 0o777 == 0o600
