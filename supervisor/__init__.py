@@ -1,0 +1,29 @@
+"""The supervisor: keeps a cluster's processes as they should be, and shows and does what operators ask.
+
+Cores, which decide and touch nothing:
+
+events      what can happen, and what may be asked in answer
+lifecycle   the states of one process, as a table
+process     one process: its state, its figures, when it wants attention
+restart     backoff and the budget of crashes
+liveness    how long a process may be silent
+plan        wanted and observed to steps; which processes a name means
+aggregate   samples to rates and percentiles
+operations  scale, kill, restart: orders that take time
+stopping    the clean stop: what is still wanted, step by step
+cluster     the whole
+
+Shells, which perform and decide nothing:
+
+run         the one loop; `python -m supervisor` starts it in the background
+spawn       processes begin, get signals, end; `zygotes` forks the workers
+channel     commands, stats, feed, control: the four sockets; `api` reads what `control` brings
+listen      the sockets that clients connect to
+probe       processor time and memory of every process
+logtail     log files to lines; `eventlog` keeps what happened; `journal_line` is in `primectl.control.log`
+runtime     the cluster's folders and files, and the lock; `adopt` finds what a dead supervisor left
+"""
+
+from supervisor.lifecycle import ProcessState
+
+__all__ = ["ProcessState"]

@@ -1,0 +1,221 @@
+"""Samples to what operators see: totals that survive restarts, rates, percentiles.
+
+A sample holds totals since its process began. Two samples of one life give a rate; when a life ends, its last totals
+are carried, so that "done" never steps back because a proxy was restarted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from math import isfinite
+from typing import Generic, TypeVar
+
+from primectl.wire import histogram
+from primectl.wire.stats import FrontSnapshot, PoolSnapshot, ProxySample, Report, ServerSample, WorkerLoad, WorkerSample
+
+WINDOW_S = 10.0
+"""Percentiles and means look back so far."""
+RATE_S = 2.0
+"""Rates look back so far: short enough to see a change at once, long enough for a steady figure at four samples a
+second."""
+STALE_S = 2.0
+"""Without a newer sample for so long, rates are 0 and a sample no longer says who is busy."""
+
+
+def is_sound(report: Report) -> bool:
+    """Whether the figures of a report can be reckoned with; the wire's types alone let nonsense through."""
+    if isinstance(report, ProxySample | ServerSample):
+        if len(report.latency) > histogram.BUCKETS or min(report.latency, default=0) < 0:
+            return False
+        if isinstance(report, ServerSample):
+            return min(report.classes, default=0) >= 0
+        return isfinite(report.service_s) and isfinite(report.oldest_wait_s)
+    return not isinstance(report, WorkerSample) or isfinite(report.job_s)
+
+
+SampleT = TypeVar("SampleT", ProxySample, ServerSample)
+
+
+class Window(Generic[SampleT]):
+    """The samples of one life of one process over the last WINDOW_S, and the incarnation they belong to."""
+
+    def __init__(self, incarnation: int) -> None:
+        self.incarnation = incarnation
+        self._samples: deque[tuple[float, SampleT]] = deque()
+
+    def add(self, sample: SampleT, now: float) -> None:
+        self._samples.append((now, sample))
+        while len(self._samples) > 2 and now - self._samples[1][0] >= WINDOW_S:
+            self._samples.popleft()
+
+    @property
+    def last(self) -> SampleT:
+        return self._samples[-1][1]
+
+    @property
+    def span_s(self) -> float:
+        return self._samples[-1][0] - self._samples[0][0]
+
+    def is_stale(self, now: float) -> bool:
+        return now - self._samples[-1][0] > STALE_S
+
+    def rate(self, total: Callable[[SampleT], int], now: float) -> float:
+        """How fast a total has grown lately, per second; 0 when nothing has been heard for a while."""
+        end, newest = self._samples[-1]
+        begin, oldest = self._samples[0]
+        for time, sample in reversed(self._samples):
+            begin, oldest = time, sample
+            if end - time >= RATE_S:
+                break
+        if end <= begin or self.is_stale(now):
+            return 0.0
+        return max(0.0, (total(newest) - total(oldest)) / (end - begin))
+
+    def growth(self, total: Callable[[SampleT], float]) -> float:
+        """By how much a total has grown over the window."""
+        return max(0.0, total(self.last) - total(self._samples[0][1]))
+
+    def latency(self, now: float) -> list[int]:
+        """What the window added to the histogram."""
+        return (
+            []
+            if now - self._samples[-1][0] > WINDOW_S
+            else histogram.difference(self.last.latency, self._samples[0][1].latency)
+        )
+
+
+class PoolFigures:
+    """A pool as its proxies' samples tell it."""
+
+    def __init__(self) -> None:
+        self._window: Window[ProxySample] | None = None
+        self._carried = (0, 0, 0)
+        self._loads: dict[str, WorkerLoad] = {}
+
+    def add(self, incarnation: int, sample: ProxySample, now: float) -> None:
+        if self._window is None or self._window.incarnation != incarnation:
+            self.proxy_gone()
+            self._window = Window(incarnation)
+        self._window.add(sample, now)
+        self._loads = {load.worker: load for load in sample.workers}
+
+    def proxy_gone(self) -> None:
+        """The proxy's life is over: keep its totals, forget what it held."""
+        if self._window is not None:
+            self._carried = self._totals()
+        self._window = None
+        self._loads = {}
+
+    def load(self, worker: str, incarnation: int, now: float) -> WorkerLoad | None:
+        """What the proxy says of this life of a worker, None when it has not said anything lately."""
+        load = self._loads.get(worker)
+        if load is None or load.incarnation != incarnation or self._window is None or self._window.is_stale(now):
+            return None
+        return load
+
+    def _totals(self) -> tuple[int, int, int]:
+        done, failed, retried = self._carried
+        if self._window is None:
+            return done, failed, retried
+        last = self._window.last
+        return done + last.done, failed + last.failed, retried + last.retried
+
+    def snapshot(self, base: PoolSnapshot, now: float) -> PoolSnapshot:
+        """`base` has the pool's name, limits and its workers by state; the figures are filled in."""
+        done, failed, retried = self._totals()
+        window = self._window
+        shared = {
+            "name": base.name,
+            "target": base.target,
+            "workers": base.workers,
+            "busy": base.busy,
+            "idle": base.idle,
+            "starting": base.starting,
+            "draining": base.draining,
+            "failed_workers": base.failed_workers,
+            "max_workers": base.max_workers,
+            "max_queue": base.max_queue,
+            "done": done,
+            "failed": failed,
+            "retried": retried,
+        }
+        if window is None:
+            return PoolSnapshot(**shared)  # type: ignore[arg-type]
+        last = window.last
+        latency = window.latency(now)
+        served = window.growth(lambda sample: sample.done)
+        service_s = window.growth(lambda sample: sample.service_s)
+        capacity_s = window.span_s * base.workers
+        return PoolSnapshot(
+            **shared,  # type: ignore[arg-type]
+            queued=last.queued,
+            in_flight=last.in_flight,
+            rate=window.rate(lambda sample: sample.done, now),
+            arrival_rate=window.rate(lambda sample: sample.arrived, now),
+            p50_ms=1000 * histogram.percentile_s(latency, 0.5),
+            p99_ms=1000 * histogram.percentile_s(latency, 0.99),
+            oldest_wait_ms=1000 * last.oldest_wait_s,
+            service_ms=1000 * service_s / served if served else 0.0,
+            utilisation=min(1.0, service_s / capacity_s) if capacity_s > 0 else 0.0,
+        )
+
+
+class FrontFigures:
+    """All servers together, as their samples tell it."""
+
+    def __init__(self) -> None:
+        self._windows: dict[str, Window[ServerSample]] = {}
+        self._carried_requests = 0
+        self._carried_classes = [0] * 6
+
+    def add(self, server: str, incarnation: int, sample: ServerSample, now: float) -> None:
+        window = self._windows.get(server)
+        if window is None or window.incarnation != incarnation:
+            self.server_gone(server)
+            window = self._windows[server] = Window(incarnation)
+        window.add(sample, now)
+
+    def server_gone(self, server: str) -> None:
+        """A server's life is over: keep its totals, forget what it held."""
+        window = self._windows.pop(server, None)
+        if window is not None:
+            self._carried_requests += window.last.requests
+            self._carried_classes = _add_classes(self._carried_classes, window.last.classes)
+
+    def in_flight(self, server: str) -> int:
+        """Requests that this server had open when it was last heard."""
+        window = self._windows.get(server)
+        return window.last.in_flight if window else 0
+
+    def snapshot(self, listen: str, now: float) -> FrontSnapshot:
+        windows = list(self._windows.values())
+        latency: list[int] = []
+        classes = self._carried_classes
+        for window in windows:
+            latency = histogram.add(latency, window.latency(now))
+            classes = _add_classes(classes, window.last.classes)
+        return FrontSnapshot(
+            listen=listen,
+            connections=sum(window.last.connections for window in windows),
+            in_flight=sum(window.last.in_flight for window in windows),
+            requests=self._carried_requests + sum(window.last.requests for window in windows),
+            rate=sum(window.rate(lambda sample: sample.requests, now) for window in windows),
+            error_rate=sum(window.rate(_server_errors, now) for window in windows),
+            classes=tuple(classes),
+            p50_ms=1000 * histogram.percentile_s(latency, 0.5),
+            p99_ms=1000 * histogram.percentile_s(latency, 0.99),
+        )
+
+
+def _server_errors(sample: ServerSample) -> int:
+    return sample.classes[5] if len(sample.classes) > 5 else 0
+
+
+def _add_classes(one: Iterable[int], other: Iterable[int]) -> list[int]:
+    """Both counts together; always six, whatever a peer has sent."""
+    total = [0] * 6
+    for counts in (one, other):
+        for index, count in zip(range(6), counts, strict=False):
+            total[index] += count
+    return total

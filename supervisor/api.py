@@ -1,0 +1,83 @@
+"""What a request on `control` asks for: a question that is answered at once, an order for the core, or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+
+from msgspec import Struct, structs
+
+from primectl.errors import WireError
+from primectl.wire import frames
+from primectl.wire.control import EventsQuery, Kill, LogsQuery, Refusal, Request, Restart, Scale, Stop
+from supervisor.events import Order
+from supervisor.plan import nearest, printable
+
+LONGEST_S = 86_400.0 * 7
+NAME_LENGTH = 128
+OPERATOR_LENGTH = 64
+
+
+class ClusterQuery(Struct, frozen=True):
+    """GET /cluster; it has no body."""
+
+
+Query = ClusterQuery | EventsQuery | LogsQuery
+
+_BODIES: Mapping[tuple[str, str], type[Query] | type[Order]] = {
+    ("GET", "/cluster"): ClusterQuery,
+    ("GET", "/events"): EventsQuery,
+    ("GET", "/logs"): LogsQuery,
+    ("POST", "/scale"): Scale,
+    ("POST", "/kill"): Kill,
+    ("POST", "/restart"): Restart,
+    ("POST", "/stop"): Stop,
+}
+_NIL = b"\xc0"
+
+
+class Refused(Struct, frozen=True):
+    status: int
+    refusal: Refusal
+
+
+def read(request: Request) -> Query | Order | Refused:
+    """What is asked; never raises, whatever was sent."""
+    kind = _BODIES.get((request.method, request.path))
+    if kind is None:
+        known = [f"{method} {path}" for method, path in _BODIES]
+        asked = f"{request.method[:16]} {request.path[:NAME_LENGTH]}"
+        return Refused(404, Refusal(f'there is no "{printable(asked)}"', mend=nearest(asked, known)))
+    if kind is ClusterQuery:
+        return ClusterQuery()
+    where = f"{request.method} {request.path}"
+    if bytes(request.body) == _NIL:
+        # Every key of these has a default; the others need a body.
+        return kind() if kind in (EventsQuery, LogsQuery, Stop) else _missing(where, kind)
+    try:
+        body: Query | Order = frames.body(request.body, kind, where)
+    except WireError as error:
+        return Refused(400, Refusal(error.what, error.where))
+    return _nonsense(body, where) or body
+
+
+def _missing(where: str, kind: type[Struct]) -> Refused:
+    fields = ", ".join(field.name for field in structs.fields(kind) if field.required)
+    return Refused(400, Refusal("the body is missing", where, f"Give {fields}"))
+
+
+def _nonsense(body: Struct, where: str) -> Refused | None:
+    """Values that have the right type and cannot be meant."""
+    for field in structs.fields(body):
+        value = getattr(body, field.name)
+        if isinstance(value, float) and not (isfinite(value) and 0 <= value <= LONGEST_S):
+            what = f"{field.name}: expected seconds from 0 to {LONGEST_S:.0f}, got {value}"
+            return Refused(400, Refusal(what, where))
+        if isinstance(value, str) and len(value) > NAME_LENGTH:
+            return Refused(400, Refusal(f"{field.name} is {len(value)} characters long", where))
+    return None
+
+
+def operator(request: Request) -> str:
+    """The name given, fit for the event log."""
+    return printable(request.operator[:OPERATOR_LENGTH])

@@ -1,0 +1,54 @@
+"""Why a process ended, in a line for people; and how orders ended, for the event log."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+from primectl.wire.control import Killed, Refusal, Restarted, Scaled, Stopped
+
+_ENTRY = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARN) ")
+"""A log line that tells of business as usual, and so explains no end."""
+
+
+def cause_of(status: int | None, tail: tuple[str, ...]) -> str:
+    """`status` as in `events.Exited`; the last line of the log joins in when the process ended by its own fault."""
+    if status is None:
+        return "ended, nobody saw how"
+    if status < 0:
+        return f"killed by {signal_name(-status)}"
+    last = next((line.strip(" |") for line in reversed(tail) if line.strip(" |")), "")
+    if not last or _ENTRY.match(last):
+        return f"exit status {status}"
+    return f"exit status {status}: {last[:200]}"
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9; "signal 64" for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+Outcome = Scaled | Killed | Restarted | Stopped | Refusal
+
+
+def in_words(outcome: Outcome) -> tuple[str, str, str]:
+    """An order's end as an event: its kind, its subject ("" for the cluster) and a text."""
+    match outcome:
+        case Scaled():
+            text = f"{outcome.pool} has {outcome.after} workers (was {outcome.before}), {outcome.seconds:.2f} s"
+            return "scaled", outcome.pool, text
+        case Killed():
+            text = f"KILL acknowledged by {len(outcome.acknowledged)} of {len(outcome.addressed)}"
+            forced = f", {len(outcome.forced)} by SIGKILL" if outcome.forced else ""
+            return "killed", outcome.target, f"{text}{forced}; they held {outcome.lost_jobs} jobs"
+        case Restarted():
+            return "restarted", outcome.target, f"{len(outcome.processes)} processes restarted"
+        case Stopped():
+            killed = f", {len(outcome.killed)} killed" if outcome.killed else ""
+            text = f"stopped: {outcome.finished} requests finished, {outcome.cancelled} cancelled{killed}"
+            return "stopped", "", text
+        case Refusal():
+            return "gave_up", "", outcome.what

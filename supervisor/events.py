@@ -1,0 +1,240 @@
+"""What can happen to a cluster (past tense), and what its supervisor may be asked to do in answer (imperative).
+
+An incarnation numbers one life of a process: it grows with every start, across supervisors too, so that word from an
+earlier life is recognised. Process ids are those of `primectl.config.topology`; a pool's zygote is `zygote.<pool>`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from primectl.wire import control
+from primectl.wire.stats import ReportEnvelope, Role
+
+
+class Kind(StrEnum):
+    """What a supervised process is for: the roles that operators see, and the zygotes that they do not."""
+
+    SERVER = "server"
+    PROXY = "proxy"
+    WORKER = "worker"
+    ZYGOTE = "zygote"
+
+    @property
+    def role(self) -> Role:
+        """Raises ValueError for a zygote, which has none."""
+        return Role(self.value)
+
+
+def zygote_id(pool: str) -> str:
+    return f"zygote.{pool}"
+
+
+# --- what can happen --------------------------------------------------------------------------------------------------
+
+
+class Begun(Struct, frozen=True):
+    """The listening sockets are bound; `listen` is where clients really connect."""
+
+    listen: str
+
+
+class Ticked(Struct, frozen=True):
+    """A deadline has come."""
+
+
+class Spawned(Struct, frozen=True):
+    """A process exists."""
+
+    process: str
+    incarnation: int
+    pid: int
+
+
+class Exited(Struct, frozen=True):
+    """A process is gone, or never came to be: `status` is its exit status, minus the signal's number, None if unknown.
+
+    `tail` holds the last lines of its log, of this life only.
+    """
+
+    process: str
+    incarnation: int
+    status: int | None
+    tail: tuple[str, ...] = ()
+
+
+class HandlerImported(Struct, frozen=True):
+    """A zygote is ready to fork."""
+
+    process: str
+    incarnation: int
+
+
+class HandlerFailed(Struct, frozen=True):
+    """A zygote could not import its handler; it leaves by itself."""
+
+    process: str
+    incarnation: int
+    traceback: str
+
+
+class Subscribed(Struct, frozen=True):
+    """A process listens on `commands`."""
+
+    process: str
+
+
+class Heard(Struct, frozen=True):
+    """A report came by `stats`."""
+
+    envelope: ReportEnvelope
+
+
+class Probed(Struct, frozen=True):
+    """What the operating system says of a process; `process` may be "supervisor"."""
+
+    process: str
+    incarnation: int
+    cpu_percent: float
+    rss_bytes: int
+
+
+class Asker(Struct, frozen=True):
+    """Who waits for an answer: a console's address on `control` and its number for the request."""
+
+    address: bytes
+    request: int
+
+
+Order = control.Scale | control.Kill | control.Restart | control.Stop
+
+
+class Asked(Struct, frozen=True):
+    """An operator has given an order; `asker` is None when nobody waits for the answer (a signal)."""
+
+    order: Order
+    operator: str
+    asker: Asker | None = None
+
+
+Event = Begun | Ticked | Spawned | Exited | HandlerImported | HandlerFailed | Subscribed | Heard | Probed | Asked
+
+
+# --- what may be asked ------------------------------------------------------------------------------------------------
+
+
+class Exec(Struct, frozen=True):
+    """Start a process with an interpreter of its own."""
+
+    process: str
+    kind: Kind
+    pool: str
+    incarnation: int
+
+
+class Birthright(Struct, frozen=True):
+    """A worker to be forked."""
+
+    process: str
+    incarnation: int
+
+
+class Fork(Struct, frozen=True):
+    """Let the pool's zygote fork these workers."""
+
+    pool: str
+    workers: tuple[Birthright, ...]
+
+
+class Signal(Struct, frozen=True):
+    """Send a signal to this life of a process, never to a later owner of its pid."""
+
+    process: str
+    incarnation: int
+    number: int
+
+
+class SignalStray(Struct, frozen=True):
+    """SIGKILL a child that is not in the books: a worker whose zygote died before it could say so."""
+
+    pid: int
+
+
+class CloseZygote(Struct, frozen=True):
+    """Close our end: the zygote leaves."""
+
+    process: str
+    incarnation: int
+
+
+class CloseListeners(Struct, frozen=True):
+    """Close our copies of the listening sockets: new connections are refused once the servers have closed theirs."""
+
+
+class Broadcast(Struct, frozen=True):
+    """Publish on `commands`."""
+
+    topic: str
+    command: control.Command
+
+
+Answerable = control.Progress | control.Refusal | control.Scaled | control.Killed | control.Restarted | control.Stopped
+
+
+class Answer(Struct, frozen=True):
+    """Reply to an operator; status 102 is progress, anything else the end."""
+
+    asker: Asker
+    status: int
+    body: Answerable
+
+
+class Tell(Struct, frozen=True):
+    """Something worth knowing happened: for the event log, the feed and the supervisor's own log."""
+
+    kind: str
+    subject: str
+    text: str
+    operator: str = ""
+
+
+class ShowProgress(Struct, frozen=True):
+    """What the start or the stop waits for has changed."""
+
+    text: str
+
+
+class CameUp(Struct, frozen=True):
+    """Every process has said READY for the first time."""
+
+
+class StartFailure(Struct, frozen=True):
+    """Why the cluster did not come up: `what` in one line, `process` whose fault it was, the last lines of its log."""
+
+    process: str
+    what: str
+    detail: tuple[str, ...]
+
+
+class Leave(Struct, frozen=True):
+    """Nothing is left to supervise: end the loop."""
+
+    outcome: control.Stopped | StartFailure
+
+
+Action = (
+    Exec
+    | Fork
+    | Signal
+    | SignalStray
+    | CloseZygote
+    | CloseListeners
+    | Broadcast
+    | Answer
+    | Tell
+    | ShowProgress
+    | CameUp
+    | Leave
+)

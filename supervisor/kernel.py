@@ -1,0 +1,102 @@
+"""§ What only Linux offers, behind one seam: pidfds, the subreaper, a process's start time.
+
+A pidfd names one life of a process: a signal through it never hits a later owner of the pid.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper() -> None:
+    """Orphans below this process become its children (prctl(2)). Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process began, in the kernel's ticks since boot: with the pid, a name for one life. None if gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name before the last ")" may hold anything; field 22 of proc_pid_stat(5) is the 20th behind it.
+    return int(text.rpartition(b")")[2].split()[19])
+
+
+def boot_id() -> str:
+    """Changes with every boot, so that ticks since boot are not mistaken for those of another."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def reap(pidfd: int) -> int | None:
+    """The status of a child that has ended, as in `events.Exited`; None if it is no child of ours."""
+    try:
+        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return None
+    if result is None:
+        return None
+    return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+
+def send(pidfd: int, number: int) -> bool:
+    """False when the process is gone already."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def end_group(leader: int) -> None:
+    """SIGKILL what a process has left in its group. To be called before the leader is reaped: until then, its number
+    cannot have gone to anybody else."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def dead_child() -> int | None:
+    """The pid of some child that has ended and was not reaped, None if there is none."""
+    try:
+        result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return result.si_pid if result else None
+
+
+def children() -> set[int]:
+    """The pids of our direct children, threads' included."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        # A thread that ends meanwhile has no children left to list.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.update(int(pid) for pid in (task / "children").read_text().split())
+    return found
+
+
+def end_descendants(patience_s: float) -> int:
+    """SIGKILL all children until there is none; orphans of theirs become ours and go the same way. How many there were.
+
+    Only for a subreaper about to leave: it waits, at most `patience_s` for each that does not end at once.
+    """
+    ended = 0
+    while pids := children():
+        for pid in pids:
+            pidfd = os.pidfd_open(pid)
+            send(pidfd, signal.SIGKILL)
+            if not select.select([pidfd], [], [], patience_s)[0]:
+                os.close(pidfd)
+                return ended
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+            os.close(pidfd)
+            ended += 1
+    return ended

@@ -1,0 +1,181 @@
+"""§ The sockets that clients connect to: bound by the supervisor before anything starts, handed to the servers.
+
+They stay open while a server is replaced, so connections wait in the kernel's queue instead of being refused. With
+several server processes each has a socket of its own on the same port (SO_REUSEPORT), and the kernel spreads clients.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from primectl.errors import ConfigError, StartFailed
+
+BACKLOG = 4096
+KEY = "server.listen"
+
+
+class Listeners:
+    """Bound and listening sockets, one a server process."""
+
+    def __init__(self, listen: str, processes: int) -> None:
+        """Raises StartFailed when the address is taken or not ours, ConfigError when it is none."""
+        self.sockets: list[socket.socket] = []
+        self._unix_path: str | None = None
+        if listen.startswith("unix:"):
+            self._unix_path = listen.removeprefix("unix:")
+            # One path is one socket: all servers accept from it.
+            self.sockets = [_bind_unix(self._unix_path)] * processes
+            self._inode = Path(self._unix_path).lstat().st_ino
+            self.url = listen
+            return
+        scheme, host, port = parse(listen)
+        try:
+            for _ in range(processes):
+                bound = _bind_tcp(host, port, shared=processes > 1, first=not self.sockets)
+                self.sockets.append(bound)
+                port = bound.getsockname()[1]
+        except BaseException:
+            self.close()
+            raise
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"{scheme}://{shown}:{port}"
+
+    def fd(self, server: int) -> int:
+        """For server number `server`, the first being 1; -1 once closed."""
+        return self.sockets[server - 1].fileno()
+
+    def close(self) -> None:
+        """Our copies; servers have theirs."""
+        for bound in self.sockets:
+            bound.close()
+
+    def remove(self) -> None:
+        """The socket's file, if it is still ours."""
+        if self._unix_path is None:
+            return
+        with suppress(FileNotFoundError):
+            if Path(self._unix_path).lstat().st_ino == self._inode:
+                Path(self._unix_path).unlink()
+
+
+def parse(listen: str) -> tuple[str, str, int]:
+    """Scheme, host without brackets, port."""
+    try:
+        parts = urlsplit(listen)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        mend = 'Give "http://host:port", "https://host:port" or "unix:/path"'
+        raise ConfigError(f'expected an address to listen on, got "{listen}"', KEY, mend)
+    default = 443 if parts.scheme == "https" else 80
+    return parts.scheme, parts.hostname, default if port is None else port
+
+
+def _bind_tcp(host: str, port: int, *, shared: bool, first: bool) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG * (host == "localhost")
+        )[0]
+    except socket.gaierror as error:
+        raise StartFailed(f'"{host}" is no address of this machine: {error.strerror}', KEY) from None
+    if shared and first and port:
+        # SO_REUSEPORT would join a stranger's socket that has it too; without it, bind tells that somebody is there.
+        _open_tcp(family, address, shared=False).close()
+    return _open_tcp(family, address, shared=shared)
+
+
+def _open_tcp(family: int, address: tuple[object, ...], *, shared: bool) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            # "::" means every address of the machine, IPv4 included, whatever bindv6only says.
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.bind(address)
+        bound.listen(BACKLOG)
+        bound.setblocking(False)
+    except OSError as error:
+        bound.close()
+        shown = f"[{address[0]}]:{address[1]}" if family == socket.AF_INET6 else f"{address[0]}:{address[1]}"
+        raise _refused(error, shown, _holder_of_port(int(str(address[1])))) from None
+    return bound
+
+
+def _bind_unix(path: str) -> socket.socket:
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise StartFailed(f"{path} is there already and no socket", KEY, "Choose another path, or remove it")
+        if _answers(path):
+            raise StartFailed(f"{path} is in use{_holder_of_path(path)}", KEY, "Stop it, or choose another path")
+        os.unlink(path)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        bound.bind(path)
+        bound.listen(BACKLOG)
+        bound.setblocking(False)
+    except OSError as error:
+        bound.close()
+        raise _refused(error, path, "") from None
+    return bound
+
+
+def _answers(path: str) -> bool:
+    """Whether somebody listens there: a socket file outlives its owner."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return True
+
+
+def _refused(error: OSError, shown: str, holder: str) -> StartFailed:
+    if error.errno == errno.EADDRINUSE:
+        return StartFailed(f"{shown} is in use{holder}", KEY, "Stop it, or choose another address")
+    reason = error.strerror or str(error)
+    mend = "Ports below 1024 need privileges" if error.errno == errno.EACCES else ""
+    return StartFailed(f"cannot listen on {shown}: {reason}", KEY, mend)
+
+
+def _holder_of_port(port: int) -> str:
+    return _holder(
+        connection.pid
+        for connection in _connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == port
+    )
+
+
+def _holder_of_path(path: str) -> str:
+    return _holder(connection.pid for connection in _connections("unix") if connection.laddr == path)
+
+
+def _connections(kind: str) -> list[psutil._common.sconn]:  # type: ignore[name-defined]
+    try:
+        return psutil.net_connections(kind)
+    except (psutil.Error, OSError):
+        return []
+
+
+def _holder(pids: object) -> str:
+    """ " by process 4242 (nginx)", or "" when it cannot be known (another user's process)."""
+    for pid in pids:  # type: ignore[attr-defined]
+        if pid:
+            try:
+                return f" by process {pid} ({psutil.Process(pid).name()})"
+            except psutil.Error:
+                return f" by process {pid}"
+    return ""

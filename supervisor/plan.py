@@ -1,0 +1,227 @@
+"""What should be there, against what is there: which processes to start, to retire and to forget.
+
+`reconcile` is one pure function, asked again after everything that happens. It never remembers an intention, so a
+process that dies while it is being replaced, or a size that changes while it is being reached, need no rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+from msgspec import Struct
+
+from primectl.config.model import Config
+from primectl.config.topology import proxy_id, server_id, worker_id
+from primectl.wire.control import ALL, Refusal, process_topic, role_topic
+from supervisor.events import Kind, zygote_id
+from supervisor.lifecycle import ProcessState as S
+
+
+class Wanted(Struct, frozen=True):
+    """The cluster as it should be. `targets` is the number of workers by pool."""
+
+    servers: int = 0
+    proxies: tuple[str, ...] = ()
+    zygotes: tuple[str, ...] = ()
+    targets: Mapping[str, int] = {}
+
+
+class Seen(Struct, frozen=True):
+    """A process as it is. `leaving`: it was retired for good; `retry_at`: when a process in backoff may start."""
+
+    id: str
+    kind: Kind
+    pool: str
+    number: int
+    state: S
+    busy: bool = False
+    leaving: bool = False
+    retry_at: float | None = None
+
+
+class Start(Struct, frozen=True):
+    """Give this id a (new) life."""
+
+    id: str
+    kind: Kind
+    pool: str
+    number: int
+
+
+class Retire(Struct, frozen=True):
+    """It finishes what it has and leaves, for good."""
+
+    id: str
+
+
+class Recycle(Struct, frozen=True):
+    """It finishes what it has and leaves; `reconcile` starts it again."""
+
+    id: str
+
+
+class Revive(Struct, frozen=True):
+    """Start what waits in backoff or has failed; its crashes are forgiven."""
+
+    id: str
+
+
+class Dismiss(Struct, frozen=True):
+    """It has been told to leave at once; `reconcile` starts it again if it is wanted."""
+
+    id: str
+
+
+class Force(Struct, frozen=True):
+    """SIGKILL."""
+
+    id: str
+
+
+class Forget(Struct, frozen=True):
+    """It is gone and not wanted."""
+
+    id: str
+
+
+Step = Start | Retire | Recycle | Revive | Dismiss | Force | Forget
+
+
+def full(config: Config, targets: Mapping[str, int]) -> Wanted:
+    """A whole cluster, with these sizes of its pools."""
+    pools = tuple(config.pools)
+    forking = tuple(pool for pool in pools if config.pools[pool].spawn == "fork")
+    return Wanted(config.server.processes, pools, forking, targets)
+
+
+def reconcile(wanted: Wanted, observed: Sequence[Seen], now: float) -> list[Step]:
+    """The steps from `observed` to `wanted`, starts first, in the order servers, proxies, zygotes, workers."""
+    present = {seen.id: seen for seen in observed}
+    starts: list[Step] = []
+    kept: set[str] = set()
+    for start in _members(wanted, observed):
+        kept.add(start.id)
+        seen = present.get(start.id)
+        if seen is None or _may_start(seen, now):
+            starts.append(start)
+    ends: list[Step] = []
+    for seen in observed:
+        if seen.id in kept:
+            continue
+        if seen.state in (S.EXITED, S.BACKOFF, S.FAILED):
+            ends.append(Forget(seen.id))
+        elif not seen.leaving:
+            ends.append(Retire(seen.id))
+    return starts + ends
+
+
+def _may_start(seen: Seen, now: float) -> bool:
+    if seen.state is S.BACKOFF:
+        return seen.retry_at is not None and now >= seen.retry_at
+    return seen.state is S.EXITED
+
+
+def _members(wanted: Wanted, observed: Sequence[Seen]) -> list[Start]:
+    members = [Start(server_id(n), Kind.SERVER, "", n) for n in range(1, wanted.servers + 1)]
+    members += [Start(proxy_id(pool), Kind.PROXY, pool, 0) for pool in wanted.proxies]
+    members += [Start(zygote_id(pool), Kind.ZYGOTE, pool, 0) for pool in wanted.zygotes]
+    for pool, target in wanted.targets.items():
+        workers = [seen for seen in observed if seen.kind is Kind.WORKER and seen.pool == pool]
+        members += [
+            Start(worker_id(pool, number), Kind.WORKER, pool, number) for number in worker_numbers(target, workers)
+        ]
+    return members
+
+
+def worker_numbers(target: int, workers: Sequence[Seen]) -> list[int]:
+    """Which numbers a pool of `target` workers has, given those it has now.
+
+    A grown pool adds the lowest free numbers; one that still leaves keeps its number (and its log) until it is gone.
+    A shrunk pool gives up what does not run first, then idle workers, then busy ones; the highest number first.
+    """
+    staying = [worker for worker in workers if not worker.leaving]
+    if len(staying) > target:
+        staying = sorted(staying, key=_worth)[len(staying) - target :]
+        return sorted(worker.number for worker in staying)
+    taken = {worker.number for worker in workers}
+    numbers = [worker.number for worker in staying]
+    candidate = 1
+    while len(numbers) < target:
+        if candidate not in taken:
+            numbers.append(candidate)
+        candidate += 1
+    return sorted(numbers)
+
+
+_WORTH = {S.FAILED: 0, S.BACKOFF: 0, S.EXITED: 0, S.STOPPING: 0, S.DRAINING: 1, S.STARTING: 1, S.RUNNING: 2}
+
+
+def _worth(worker: Seen) -> tuple[int, bool, int]:
+    """The smaller, the sooner a shrinking pool gives it up."""
+    return _WORTH[worker.state], worker.busy, -worker.number
+
+
+class Target(Struct, frozen=True):
+    """What an operator's word names: the topics that reach them and nobody else, and the processes."""
+
+    topics: tuple[str, ...]
+    processes: tuple[str, ...]
+
+
+def resolve(target: str, pools: Collection[str], processes: Iterable[Seen]) -> Target | Refusal:
+    """`all` (every worker), a pool (its workers), `role.<role>`, or a process id."""
+    seen = [process for process in processes if process.kind is not Kind.ZYGOTE]
+
+    def ids(kind: Kind, pool: str | None = None) -> tuple[str, ...]:
+        return tuple(process.id for process in seen if process.kind is kind and pool in (None, process.pool))
+
+    if target == ALL:
+        return Target((role_topic(Kind.WORKER),), ids(Kind.WORKER))
+    for kind in (Kind.WORKER, Kind.PROXY, Kind.SERVER):
+        if target == role_topic(kind):
+            return Target((target,), ids(kind))
+    if target in pools:
+        # `pool.<name>` reaches the pool's proxy too, which shall live.
+        workers = ids(Kind.WORKER, target)
+        return Target(tuple(process_topic(worker) for worker in workers), workers)
+    known = [process.id for process in seen]
+    if target in known:
+        return Target((process_topic(target),), (target,))
+    return Refusal(f'no pool or process is called "{printable(target)}"', mend=nearest(target, [*pools, *known, ALL]))
+
+
+def size(workers: str, before: int, most: int, pool: str) -> int | Refusal:
+    """What "8", "+2" or "-1" makes of a pool of `before` workers."""
+    mend = f'Give a number of 0 to {most}, or a change such as "+2" or "-1"'
+    digits = workers[1:] if workers[:1] in ("+", "-") else workers
+    # isdecimal alone lets other scripts' digits through, and int() of very many digits raises.
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 9):
+        return Refusal(f'{pool} cannot have "{printable(workers)}" workers', mend=mend)
+    by = {"+": 1, "-": -1}.get(workers[:1])
+    target = int(digits) if by is None else before + by * int(digits)
+    if target < 0:
+        return Refusal(f"{pool} has {before} workers, {workers} would leave it {target}", mend=mend)
+    if target > most:
+        return Refusal(f"{pool} cannot have {target} workers: max_workers is {most}", mend=mend)
+    return target
+
+
+def unknown_pool(pool: str, pools: Collection[str]) -> Refusal:
+    return Refusal(f'there is no pool "{printable(pool)}"', mend=nearest(pool, pools))
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """What was probably meant, else all that there is (a few of it)."""
+    close = get_close_matches(word, known, n=1)
+    if close:
+        return f'Did you mean "{close[0]}"?'
+    names = list(known)
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"Known are: {', '.join(names[:8])}{more}" if names else "There is none at all"
+
+
+def printable(text: str) -> str:
+    """Text from outside, fit for one line of a log or a terminal."""
+    clean = "".join(char if char.isprintable() else "?" for char in text[:80])
+    return clean if len(text) <= 80 else f"{clean}…"

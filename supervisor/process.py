@@ -1,0 +1,117 @@
+"""One process that the supervisor keeps: its state, what is known of it, and when it next wants attention.
+
+A record outlives the process: `compute.3` that crashed and was started again is the same record with a later
+incarnation. Only `cluster` changes one; operations read them.
+"""
+
+from __future__ import annotations
+
+from supervisor.events import Birthright, Kind
+from supervisor.lifecycle import ALIVE, Change, ProcessState, after
+from supervisor.liveness import Liveness
+from supervisor.plan import Seen
+from supervisor.restart import CrashRecord
+
+
+class Process:
+    """The record of one process id. Times are monotonic seconds."""
+
+    __slots__ = (
+        "acknowledged",
+        "asked_for",
+        "began_at",
+        "busy",
+        "cause",
+        "cpu_percent",
+        "crashed",
+        "crashes",
+        "deadline",
+        "forced",
+        "heard_at",
+        "hello_at",
+        "id",
+        "incarnation",
+        "job_s",
+        "jobs",
+        "kind",
+        "leaving",
+        "liveness",
+        "number",
+        "pid",
+        "pool",
+        "ready_at",
+        "restarts",
+        "retire_command",
+        "rss_bytes",
+        "sequence",
+        "state",
+        "timed_out",
+    )
+
+    def __init__(self, process: str, kind: Kind, pool: str, number: int) -> None:
+        self.id = process
+        self.kind = kind
+        self.pool = pool
+        self.number = number
+        self.state = ProcessState.EXITED
+        self.incarnation = 0
+        self.restarts = 0
+        self.cause = ""
+        self.crashes = CrashRecord()
+        self.crashed = False
+        """It ended by itself and has not been READY since."""
+        self.leaving = False
+        """No longer wanted: when it has ended, the record goes too."""
+        self._forget_life()
+
+    def _forget_life(self) -> None:
+        """What belongs to one life only."""
+        self.pid = 0
+        self.asked_for = False
+        """Its fork or exec has been ordered; a worker without waits for its zygote."""
+        self.began_at = 0.0
+        self.ready_at: float | None = None
+        self.deadline: float | None = None
+        """When the cluster must look at it: not READY in time, due for a retry, deaf to a command."""
+        self.hello_at: float | None = None
+        """When to repeat HELLO; None before it listens and once it is READY."""
+        self.timed_out = False
+        self.forced = False
+        """SIGKILL was ordered for this life."""
+        self.retire_command = 0
+        self.acknowledged = False
+        self.heard_at = 0.0
+        self.sequence = 0
+        self.liveness = Liveness.HEALTHY
+        self.jobs = 0
+        self.busy = False
+        self.job_s = 0.0
+        self.cpu_percent = 0.0
+        self.rss_bytes = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a process, or is about to be."""
+        return self.state in ALIVE
+
+    @property
+    def birthright(self) -> Birthright:
+        return Birthright(self.id, self.incarnation)
+
+    def change(self, change: Change) -> None:
+        """Move by the table; raises IllegalTransition and leaves the state as it was."""
+        self.state = after(self.state, change)
+
+    def begin(self, incarnation: int, now: float, change: Change) -> None:
+        """Another life, by START_ASKED or RETRY_DUE."""
+        self.change(change)
+        if self.incarnation:
+            self.restarts += 1
+        self._forget_life()
+        self.incarnation = incarnation
+        self.began_at = now
+
+    def seen(self, busy: bool) -> Seen:
+        """What `plan` needs to know of it."""
+        retry_at = self.deadline if self.state is ProcessState.BACKOFF else None
+        return Seen(self.id, self.kind, self.pool, self.number, self.state, busy, self.leaving, retry_at)

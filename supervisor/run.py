@@ -1,0 +1,436 @@
+"""§ The one loop: gather what happened, ask the core, perform what it says.
+
+Children outlive this process when it fails: an error here is logged and ends the supervisor, never the cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, assert_never
+
+import msgspec
+import setproctitle
+import uvloop
+from msgspec import structs
+
+from primectl.clock import Clock, SystemClock
+from primectl.config.model import Config
+from primectl.config.topology import ClusterFile, Place
+from primectl.control.log import ProcessLog
+from primectl.errors import ConfigError, StartFailed
+from primectl.wire import frames
+from primectl.wire.control import Events, EventsQuery, Logs, LogsQuery, Refusal, Reply, Request, Stop, Stopped
+from primectl.wire.stats import ClusterSnapshot, EventPublished, ReportEnvelope, SnapshotPublished
+from supervisor import adopt, api, kernel, logread, runtime
+from supervisor.channel import EVENTS, LOGS, SNAPSHOTS, Channel
+from supervisor.cluster import Cluster
+from supervisor.eventlog import EventLog
+from supervisor.events import (
+    Action,
+    Answer,
+    Asked,
+    Asker,
+    Begun,
+    Broadcast,
+    CameUp,
+    CloseListeners,
+    CloseZygote,
+    Event,
+    Exec,
+    Exited,
+    Fork,
+    Heard,
+    Kind,
+    Leave,
+    Order,
+    ShowProgress,
+    Signal,
+    SignalStray,
+    Spawned,
+    StartFailure,
+    Subscribed,
+    Tell,
+    Ticked,
+)
+from supervisor.listen import Listeners
+from supervisor.logtail import LogTail
+from supervisor.plan import nearest, printable
+from supervisor.probe import ROUND_S, TURNS, Probe
+from supervisor.spawn import Spawner
+from supervisor.zygotes import Zygotes
+
+FEED_S = 0.25
+HOUSEKEEPING_S = 1.0
+LAST_WAIT_S = 1.0
+"""For children that even SIGKILL does not end at once."""
+EVENTS_A_TURN = 1000
+KEPT_AT_EXIT = 70
+"""Exit status of a supervisor that failed itself (EX_SOFTWARE of sysexits.h)."""
+
+
+class ClusterDidNotStart(StartFailed):
+    """Everything was ended again; `detail` has the last lines of the log of the process whose fault it was."""
+
+    def __init__(self, what: str, where: str, mend: str, detail: tuple[str, ...]) -> None:
+        super().__init__(what, where, mend)
+        self.detail = detail
+
+
+class Hooks(msgspec.Struct, frozen=True):
+    """What the one who starts a supervisor wants to know of it."""
+
+    on_progress: Callable[[str], None]
+    on_ready: Callable[[ClusterSnapshot], None]
+    report: Callable[[Stopped], None]
+
+
+def serve(
+    config: Config,
+    place: Place,
+    config_path: str,
+    import_path: str,
+    *,
+    on_progress: Callable[[str], None] = lambda _: None,
+    on_ready: Callable[[ClusterSnapshot], None] = lambda _: None,
+    report: Callable[[Stopped], None] = lambda _: None,
+    capture: bool = False,
+) -> int:
+    """Run a cluster until it is stopped; 0 when cleanly. Blocking, for the main thread of a process.
+
+    SIGINT, SIGTERM or SIGHUP once stop it cleanly, twice at once. Raises CommandRefused when it runs already,
+    ConfigError and StartFailed when it cannot start; nothing is left then. `capture` makes the supervisor's log the
+    process's stdout and stderr too.
+    """
+    cluster = ClusterFile(place, config, config_path, import_path)
+    clock = SystemClock()
+    runtime.prepare_folders(place)
+    lock = runtime.Lock(place)
+    log = ProcessLog(place.log_file("supervisor"), config.supervisor.log_size, capture=capture)
+    setproctitle.setproctitle(f"primectl: {config.cluster.name}/supervisor")
+    clean = False
+    try:
+        ended = adopt.end_leftovers(adopt.leftovers(place), clock)
+        if ended:
+            log.warn(f"ended what an earlier supervisor had left running: {', '.join(ended)}")
+        try:
+            listeners = Listeners(config.server.listen, config.server.processes)
+        except (ConfigError, StartFailed) as error:
+            log.error(str(error))
+            clean = True
+            raise
+        kernel.become_subreaper()
+        runtime.write_cluster_file(cluster)
+        hooks = Hooks(on_progress, on_ready, report)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            supervisor = Supervisor(cluster, listeners, log, clock, runner.get_loop(), hooks)
+            try:
+                outcome = runner.run(supervisor.run())
+            except Exception:
+                log.error("the supervisor failed; its processes go on", traceback.format_exc())
+                return KEPT_AT_EXIT
+        listeners.remove()
+        clean = True
+        if isinstance(outcome, StartFailure):
+            mend = f"`primectl logs {outcome.process}` or {place.log_file(outcome.process)} tells more"
+            raise ClusterDidNotStart(outcome.what, "", mend, outcome.detail)
+        report(outcome)
+        return 0
+    finally:
+        if clean:
+            runtime.remove_files(place, config, lock)
+        else:
+            lock.release()
+
+
+class Supervisor:
+    """The shells around one `Cluster`, and the loop that joins them."""
+
+    def __init__(
+        self,
+        cluster: ClusterFile,
+        listeners: Listeners,
+        log: ProcessLog,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        hooks: Hooks,
+    ) -> None:
+        self._place = cluster.place
+        self._config = cluster.config
+        self._listeners = listeners
+        self._log = log
+        self._clock = clock
+        self._loop = loop
+        self._hooks = hooks
+        self._inbox: deque[Event] = deque()
+        self._awake = asyncio.Event()
+        self._outcome: Stopped | StartFailure | None = None
+        self._fault: BaseException | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._boot = kernel.boot_id()
+        with ExitStack() as opened:
+            self._eventlog = EventLog(self._place.events_file)
+            opened.callback(self._eventlog.close)
+            self._channel = Channel(
+                loop,
+                self._place,
+                log,
+                clock,
+                on_report=self._on_report,
+                on_listener=lambda process: self._emit(Subscribed(process)),
+                on_request=self._on_request,
+                on_feed=self._on_feed,
+            )
+            opened.callback(self._channel.close)
+            self._closing = opened.pop_all()
+        self._spawner = Spawner(loop, cluster, listeners, self._emit)
+        self._zygotes = Zygotes(loop, self._spawner, self._place.log_file, self._emit, log)
+        self._probe = Probe(clock)
+        self._logtail = LogTail(self._place)
+        self._listened_to: set[bytes] = set()
+        self._cluster = Cluster(
+            cluster.config,
+            config_path=cluster.config_path,
+            # Grows with every supervisor, since the wall clock does; milliseconds leave room for what it counts up.
+            incarnation=int(clock.wall() * 1000),
+            pid=os.getpid(),
+            jitter=random.random,  # an operator's luck, no secret
+        )
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> Stopped | StartFailure:
+        """Until nothing is left to supervise. Whatever a callback raises is raised here, with the children alive."""
+        self._loop.set_exception_handler(self._on_fault)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
+        self._probe.add("supervisor", 0, os.getpid())
+        self._every(ROUND_S / TURNS, self._look)
+        self._every(FEED_S, self._feed)
+        self._every(HOUSEKEEPING_S, self._keep_house)
+        self._emit(Begun(self._listeners.url))
+        try:
+            while self._outcome is None:
+                await self._awake.wait()
+                self._awake.clear()
+                if self._fault is not None:
+                    raise self._fault
+                self._turn()
+            self._end_what_is_left()
+            return self._outcome
+        finally:
+            self._close()
+
+    def _turn(self) -> None:
+        """Gather, ask, perform."""
+        for _ in range(min(len(self._inbox), EVENTS_A_TURN)):
+            self._ask(self._inbox.popleft())
+        if self._inbox:
+            self._awake.set()
+        deadline = self._cluster.next_deadline()
+        if deadline is not None and self._clock.monotonic() >= deadline:
+            self._ask(Ticked())
+            deadline = self._cluster.next_deadline()
+        if self._spawner.changed:
+            adopt.write_state(self._place, self._boot, self._spawner.entries())
+        self._wake_at(deadline)
+
+    def _ask(self, event: Event) -> None:
+        self._bookkeeping(event)
+        for action in self._cluster.handle(event, self._clock.monotonic()):
+            self._perform(action)
+
+    def _emit(self, event: Event) -> None:
+        if isinstance(event, Exited):
+            # What it said last is read first: a server's final count comes before its end.
+            self._channel.drain_reports()
+        self._inbox.append(event)
+        self._awake.set()
+
+    def _wake_at(self, deadline: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            wait_s = max(0.0, deadline - self._clock.monotonic())
+            self._timer = self._loop.call_later(wait_s, self._awake.set)
+
+    def _every(self, seconds: float, work: Callable[[], None]) -> None:
+        def turn() -> None:
+            work()
+            self._loop.call_later(seconds, turn)
+
+        self._loop.call_later(seconds, turn)
+
+    def _bookkeeping(self, event: Event) -> None:
+        if isinstance(event, Spawned):
+            self._probe.add(event.process, event.incarnation, event.pid)
+        elif isinstance(event, Exited):
+            self._probe.remove(event.process, event.incarnation)
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Broadcast():
+                self._channel.broadcast(action.topic, action.command)
+            case Exec():
+                (self._zygotes.exec if action.kind is Kind.ZYGOTE else self._spawner.exec)(action)
+            case Fork():
+                self._zygotes.fork(action)
+            case Signal():
+                self._spawner.signal(action.process, action.incarnation, action.number)
+            case SignalStray():
+                self._spawner.kill_stray(action.pid)
+            case CloseZygote():
+                self._zygotes.close(action)
+            case CloseListeners():
+                self._listeners.close()
+            case Answer():
+                reply = Reply(action.asker.request, action.status, frames.raw(action.body))
+                self._channel.reply(action.asker.address, reply)
+            case Tell():
+                self._tell(action)
+            case ShowProgress():
+                self._hooks.on_progress(action.text)
+            case CameUp():
+                self._hooks.on_ready(self._snapshot())
+            case Leave():
+                self._outcome = action.outcome
+                self._awake.set()
+            case _:
+                assert_never(action)
+
+    def _tell(self, tell: Tell) -> None:
+        by = f" (by {tell.operator})" if tell.operator else ""
+        level = self._log.warn if tell.kind in ("crashed", "failed", "silent", "start_failed") else self._log.info
+        level(f"{tell.text}{by}")
+        event = self._eventlog.add(self._clock.wall(), tell.kind, tell.subject, tell.text, tell.operator)
+        if EVENTS in self._listened_to:
+            self._channel.publish(EVENTS, EventPublished(event))
+
+    # --- what comes in ------------------------------------------------------------------------------------------------
+
+    def _on_report(self, envelope: ReportEnvelope) -> None:
+        self._emit(Heard(envelope))
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        """The first stops cleanly, a second kills at once."""
+        timeout_s = 0.0 if self._cluster.is_stopping else self._config.supervisor.stop_timeout
+        self._log.info(f"{number.name} received")
+        self._emit(Asked(Stop(timeout_s), number.name))
+
+    def _on_request(self, address: bytes, request: Request) -> None:
+        asked = api.read(request)
+        reply = self._reply_to(asked)
+        if reply is None:
+            assert isinstance(asked, Order)
+            self._emit(Asked(asked, api.operator(request), Asker(address, request.id)))
+            return
+        status, body = reply
+        self._channel.reply(address, Reply(request.id, status, frames.raw(body)))
+
+    def _reply_to(self, asked: object) -> tuple[int, msgspec.Struct] | None:
+        """The answer to a question; None for an order, which the core answers."""
+        match asked:
+            case api.Refused(status, refusal):
+                self._channel.count("requests_refused")
+                return status, refusal
+            case api.ClusterQuery():
+                return 200, self._snapshot()
+            case EventsQuery(last):
+                return 200, Events(self._eventlog.last(last))
+            case LogsQuery():
+                return self._logs(asked)
+        return None
+
+    def _logs(self, query: LogsQuery) -> tuple[int, msgspec.Struct]:
+        known = logread.logged(self._place)
+        if query.target == "all":
+            chosen = known
+        elif query.target in self._config.pools:
+            numbered = f"{query.target}."
+            chosen = [
+                name
+                for name in known
+                if name == f"zygote.{query.target}" or (name.startswith(numbered) and name[len(numbered) :].isdigit())
+            ]
+        elif query.target in known:
+            chosen = [query.target]
+        else:
+            what = f'no process called "{printable(query.target)}" has a log'
+            return 404, Refusal(what, mend=nearest(query.target, [*self._config.pools, *known, "all"]))
+        return 200, Logs(logread.merged(self._place, chosen, query.last))
+
+    def _on_feed(self, topic: bytes, listened_to: bool) -> None:
+        if not listened_to:
+            self._listened_to.discard(topic)
+            if topic == LOGS:
+                self._logtail.close()
+            return
+        self._listened_to.add(topic)
+        if topic == SNAPSHOTS:
+            # In a turn of its own: the core may not have begun yet, and a burst of listeners is one snapshot.
+            self._loop.call_soon(self._publish_snapshot)
+        elif topic == LOGS:
+            self._logtail.open()
+
+    def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self._fault = context.get("exception") or RuntimeError(context["message"])
+        self._awake.set()
+
+    # --- what goes out by itself --------------------------------------------------------------------------------------
+
+    def _snapshot(self) -> ClusterSnapshot:
+        self._ask(Ticked())
+        snapshot = self._cluster.snapshot()
+        counters = {
+            **snapshot.counters,
+            **self._channel.counters,
+            "zygote_malformed": self._zygotes.malformed,
+            "log_lines_dropped": self._log.dropped,
+            "events_dropped": self._eventlog.dropped,
+        }
+        counters = {name: count for name, count in counters.items() if count}
+        return structs.replace(snapshot, time=self._clock.wall(), counters=counters)
+
+    def _publish_snapshot(self) -> None:
+        self._channel.publish(SNAPSHOTS, SnapshotPublished(self._snapshot()))
+
+    def _feed(self) -> None:
+        if SNAPSHOTS in self._listened_to:
+            self._publish_snapshot()
+        if LOGS in self._listened_to and (lines := self._logtail.read()) is not None:
+            self._channel.publish(LOGS, lines)
+
+    def _look(self) -> None:
+        for probed in self._probe.turn():
+            self._emit(probed)
+
+    def _keep_house(self) -> None:
+        self._log.rotate_if_large()
+        if not self._zygotes.are_forking:
+            self._spawner.reap_strays()
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _end_what_is_left(self) -> None:
+        self._zygotes.close_all()
+        self._spawner.close()
+        if ended := kernel.end_descendants(LAST_WAIT_S):
+            self._log.warn(f"ended {ended} processes that handlers had left behind")
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._logtail.close()
+        self._zygotes.close_all()
+        self._spawner.close()
+        self._closing.close()
+        self._listeners.close()
+        sys.stdout.flush()

@@ -1,0 +1,121 @@
+"""§ The cluster's folders and files, and the lock that makes its supervisor the only one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from primectl.config.model import Config
+from primectl.config.topology import (
+    COMMANDS,
+    CONTROL,
+    FEED,
+    STATS,
+    ClusterFile,
+    Place,
+    loopback,
+    pool_in,
+    pool_out,
+    server_ids,
+)
+from primectl.errors import CommandRefused, ConfigError
+
+PRIVATE = 0o700
+
+
+def prepare_folders(place: Place) -> None:
+    """Make the cluster's folders, all of them private. Raises ConfigError where they are somebody else's."""
+    for folder in dict.fromkeys((str(Path(place.runtime).parent), place.runtime, place.sockets)):
+        _private_folder(Path(folder))
+    Path(place.logs).mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+
+
+def _private_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise ConfigError("the runtime folder is no folder", str(folder), "Remove it, or set XDG_RUNTIME_DIR")
+        if found.st_uid != os.getuid():
+            what = f"the runtime folder belongs to user {found.st_uid}, not to you"
+            raise ConfigError(what, str(folder), "Remove it, or set XDG_RUNTIME_DIR to a folder of your own")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            folder.chmod(PRIVATE)
+    except OSError as error:
+        what = f"the runtime folder cannot be made: {error.strerror}"
+        raise ConfigError(what, str(folder), "Set XDG_RUNTIME_DIR to a folder of your own") from None
+
+
+class Lock:
+    """supervisor.pid, locked while its supervisor lives, whatever ends it; the pid inside is for people."""
+
+    def __init__(self, place: Place) -> None:
+        """Raises CommandRefused naming the supervisor that runs already."""
+        self._path = Path(place.pid_file)
+        while True:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid = os.read(self._fd, 32).decode("ascii", "replace").strip() or "unknown"
+                os.close(self._fd)
+                what = f"cluster {place.cluster} is running already, its supervisor is process {pid}"
+                raise CommandRefused(what, mend="`primectl down` stops it, `primectl ps` shows it") from None
+            # A supervisor that is just leaving may have unlinked the file that we have locked.
+            with suppress(FileNotFoundError):
+                if self._path.stat().st_ino == os.fstat(self._fd).st_ino:
+                    break
+            os.close(self._fd)
+        os.ftruncate(self._fd, 0)
+        self.write_pid()
+
+    def write_pid(self) -> None:
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def remove(self) -> None:
+        """After a clean stop."""
+        self._path.unlink(missing_ok=True)
+        self.release()
+
+    def release(self) -> None:
+        """The file stays and tells what ran."""
+        os.close(self._fd)
+
+
+def write_atomically(path: str, data: bytes) -> None:
+    """A reader sees the old content or the new, never half of it."""
+    temporary = f"{path}.new"
+    with open(temporary, "wb", opener=_private_file) as file:
+        file.write(data)
+    Path(temporary).replace(path)
+
+
+def _private_file(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def write_cluster_file(cluster: ClusterFile) -> None:
+    write_atomically(cluster.place.cluster_file, msgspec.json.encode(cluster))
+
+
+def socket_names(config: Config) -> list[str]:
+    """Every socket file that a cluster may have; a process that was killed leaves its own behind."""
+    pools = [name(pool) for pool in config.pools for name in (pool_in, pool_out)]
+    return [COMMANDS, STATS, FEED, CONTROL, *pools, *(loopback(server) for server in server_ids(config))]
+
+
+def remove_files(place: Place, config: Config, lock: Lock) -> None:
+    """After a clean stop: nothing of the cluster is left but its logs. The lock goes last."""
+    sockets = socket_names(config)
+    for path in (place.cluster_file, place.state_file, *(f"{place.sockets}/{name}" for name in sockets)):
+        Path(path).unlink(missing_ok=True)
+    lock.remove()
+    for folder in dict.fromkeys((place.sockets, place.runtime)):
+        # Somebody else's file in there keeps it; that is theirs to clear.
+        with suppress(OSError):
+            Path(folder).rmdir()

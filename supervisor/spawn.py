@@ -1,0 +1,167 @@
+"""§ Processes begin, get signals, end. Every child is known by a pidfd, so a number that was used again is never hit.
+
+Children live in sessions of their own (a terminal's signals are the supervisor's alone), with stdin closed off and
+their log as stdout and stderr, so that an interpreter's last words are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from primectl.config.topology import ClusterFile
+from supervisor import kernel
+from supervisor.adopt import Entry
+from supervisor.events import Event, Exec, Exited, Kind, Spawned
+from supervisor.listen import Listeners
+from supervisor.logread import last_lines, size
+
+INHERITED_FD = 7
+"""Where a server finds its listening socket, and a zygote its end of the channel."""
+TAIL_LINES = 20
+
+_MODULES = {Kind.SERVER: "primectl.server", Kind.PROXY: "primectl.proxy", Kind.WORKER: "primectl.worker"}
+_DEFAULT_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD]
+
+
+class Child(NamedTuple):
+    """One life of a process. `log_from` is where its log stood when it began."""
+
+    process: str
+    incarnation: int
+    kind: Kind
+    pool: str
+    pid: int
+    pidfd: int
+    log_from: int
+    start_ticks: int
+
+
+class Spawner:
+    """The children that run. `emit` takes what happens to them."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        cluster: ClusterFile,
+        listeners: Listeners,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._loop = loop
+        self._cluster = cluster
+        self._place = cluster.place
+        self._listeners = listeners
+        self._emit = emit
+        self._children: dict[tuple[str, int], Child] = {}
+        self._pids: set[int] = set()
+        self.changed = False
+        """The children are others than when the state file was written."""
+
+    # --- begin --------------------------------------------------------------------------------------------------------
+
+    def exec(self, order: Exec) -> None:
+        """Start a process with an interpreter of its own."""
+        command = [_MODULES[order.kind], "--id", order.process, "--incarnation", str(order.incarnation)]
+        inherited = -1
+        if order.kind is Kind.SERVER:
+            inherited = self._listeners.fd(int(order.process.rpartition(".")[2]))
+            command += ["--listen-fd", str(INHERITED_FD)]
+        self.launch(order, command, inherited)
+
+    def launch(self, order: Exec, command: list[str], inherited: int) -> None:
+        """`command` is a module and its options; `inherited` a descriptor for INHERITED_FD, -1 for none."""
+        log = self._place.log_file(order.process)
+        log_from = size(log)
+        argv = [sys.executable, "-m", command[0], "--cluster-file", self._place.cluster_file, *command[1:]]
+        pool = self._cluster.config.pools.get(order.pool)
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
+        if inherited >= 0:
+            actions.append((os.POSIX_SPAWN_DUP2, inherited, INHERITED_FD))
+        try:
+            pid = os.posix_spawn(
+                sys.executable,
+                argv,
+                {**os.environ, **(pool.env if pool else {})},
+                file_actions=actions,
+                setsid=True,
+                setsigmask=[],
+                setsigdef=_DEFAULT_SIGNALS,
+            )
+        except OSError as error:
+            self._emit(Exited(order.process, order.incarnation, None, (f"it cannot be started: {error.strerror}",)))
+            return
+        self.watch(order.process, order.incarnation, order.kind, order.pool, pid, log_from)
+
+    def watch(self, process: str, incarnation: int, kind: Kind, pool: str, pid: int, log_from: int) -> None:
+        """Take a process that exists into the books."""
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            self._emit(Exited(process, incarnation, None, self._tail(process, log_from)))
+            return
+        child = Child(process, incarnation, kind, pool, pid, pidfd, log_from, kernel.start_ticks(pid) or 0)
+        self._children[process, incarnation] = child
+        self._pids.add(pid)
+        self.changed = True
+        self._emit(Spawned(process, incarnation, pid))
+        self._loop.add_reader(pidfd, self._ended, child)
+
+    # --- end ----------------------------------------------------------------------------------------------------------
+
+    def signal(self, process: str, incarnation: int, number: int) -> None:
+        child = self._children.get((process, incarnation))
+        if child is not None:
+            kernel.send(child.pidfd, number)
+
+    def kill_stray(self, pid: int) -> None:
+        """SIGKILL a child that is not in the books; anybody else's process is left alone."""
+        if pid in self._pids or pid not in kernel.children():
+            return
+        pidfd = os.pidfd_open(pid)
+        kernel.send(pidfd, signal.SIGKILL)
+        os.close(pidfd)
+
+    def _ended(self, child: Child) -> None:
+        self._loop.remove_reader(child.pidfd)
+        if child.kind is not Kind.ZYGOTE:
+            # What a handler has started and left behind goes with its worker; a zygote's group is empty.
+            kernel.end_group(child.pid)
+        status = kernel.reap(child.pidfd)
+        os.close(child.pidfd)
+        del self._children[child.process, child.incarnation]
+        self._pids.discard(child.pid)
+        self.changed = True
+        tail = () if status == 0 else self._tail(child.process, child.log_from)
+        self._emit(Exited(child.process, child.incarnation, status, tail))
+
+    def _tail(self, process: str, log_from: int) -> tuple[str, ...]:
+        return tuple(last_lines(self._place.log_file(process), TAIL_LINES, log_from))
+
+    def reap_strays(self) -> None:
+        """Orphans that came to us (we are the subreaper) and have ended; those in the books have a pidfd for that."""
+        while (pid := kernel.dead_child()) is not None and pid not in self._pids:
+            os.waitpid(pid, os.WNOHANG)
+
+    # --- the books ----------------------------------------------------------------------------------------------------
+
+    def entries(self) -> list[Entry]:
+        self.changed = False
+        return [
+            Entry(child.process, child.kind, child.pool, child.pid, child.incarnation, child.start_ticks)
+            for child in self._children.values()
+        ]
+
+    def close(self) -> None:
+        """Stop watching; children live on."""
+        for child in self._children.values():
+            self._loop.remove_reader(child.pidfd)
+            os.close(child.pidfd)
+        self._children.clear()
