@@ -44,6 +44,7 @@ class Plane:
         file = ClusterFile(self.place, config, "test.toml", str(ROOT))
         Path(self.place.cluster_file).write_bytes(msgspec.json.encode(file))
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.sockets: list[zmq.Socket[bytes]] = []
         self.commands = self.bind(zmq.PUB, COMMANDS)
         self.stats = self.bind(zmq.SUB, STATS)
         self.stats.subscribe(b"")
@@ -51,11 +52,13 @@ class Plane:
 
     def bind(self, kind: int, name: str) -> zmq.Socket[bytes]:
         socket = open_socket(self.context, kind, queue=1000)
+        self.sockets.append(socket)
         socket.bind(self.place.endpoint(name))
         return socket
 
     def connect(self, kind: int, name: str, identity: bytes = b"") -> zmq.Socket[bytes]:
         socket = open_socket(self.context, kind, queue=1000, identity=identity)
+        self.sockets.append(socket)
         socket.connect(self.place.endpoint(name))
         return socket
 
@@ -95,7 +98,9 @@ class Plane:
             if started.poll() is None:
                 started.send_signal(signal.SIGKILL)
             started.wait()
-        self.context.destroy(linger=0)
+        for socket in self.sockets:
+            socket.close(linger=0)
+        self.context.term()
 
 
 @contextlib.contextmanager

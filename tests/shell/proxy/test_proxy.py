@@ -1,0 +1,239 @@
+"""A real proxy process; the test plays servers, workers and supervisor."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from primectl.config.model import ClusterConfig, Config, PoolConfig
+from primectl.config.topology import loopback, pool_in, pool_out
+from primectl.wire import frames
+from primectl.wire.control import KillNow, ProcessGone, Retire, pool_topic
+from primectl.wire.job import (
+    URGENT,
+    Announce,
+    Answer,
+    Beat,
+    Cancel,
+    Done,
+    Goodbye,
+    Jobs,
+    Leave,
+    WhoIsThere,
+    WireJob,
+    request_of,
+    work_lane,
+)
+from primectl.wire.stats import ProxySample
+from tests.support.jobs import a_job, job_id
+from tests.support.plane import Plane, a_plane, exit_status, random_frames, wait_for
+
+
+class FakeWorker:
+    """Both lanes of a worker, driven by hand."""
+
+    def __init__(self, plane: Plane, number: int) -> None:
+        self.name = f"compute.{number}"
+        self.incarnation = number
+        lane = work_lane(self.name, number)
+        self.work = plane.connect(zmq.DEALER, pool_out("compute"), lane)
+        self.urgent = plane.connect(zmq.DEALER, pool_out("compute"), URGENT + lane)
+        self.say(Announce(self.name, number))
+
+    def say(self, message: object) -> None:
+        self.work.send(frames.encode(message))
+
+    def hear(self, timeout_ms: int = 20_000) -> object:
+        assert self.work.poll(timeout_ms), f"{self.name} heard nothing"
+        return frames.to_worker(self.work.recv())
+
+    def jobs(self) -> list[WireJob]:
+        said = self.hear()
+        assert isinstance(said, Jobs), said
+        return said.jobs
+
+    def hears_nothing(self, wait_ms: int = 100) -> bool:
+        return not self.work.poll(wait_ms)
+
+    def vanish(self) -> None:
+        self.work.close()
+        self.urgent.close()
+
+
+class Bench:
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+        self.process = plane.start("primectl.proxy", "proxy.compute")
+        self.upstream = plane.connect(zmq.DEALER, pool_in("compute"))
+        self.answers = plane.bind(zmq.PULL, loopback("server.1"))
+
+    def offer(self, *jobs: WireJob) -> None:
+        self.upstream.send(frames.encode(Jobs(list(jobs))))
+
+    def wait_for_answer(self) -> Answer:
+        assert self.answers.poll(20_000), "no answer came"
+        (answer,) = frames.answers(self.answers.recv()).answers
+        return answer
+
+    def wait_for_sample(self, **figures: int) -> ProxySample:
+        found: list[ProxySample] = []
+
+        def seen() -> bool:
+            for each in self.plane.reports(50):
+                sample = each.report
+                if isinstance(sample, ProxySample) and all(getattr(sample, k) == v for k, v in figures.items()):
+                    found.append(sample)
+            return bool(found)
+
+        wait_for(seen, f"a sample with {figures}")
+        return found[-1]
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    pool = PoolConfig(handler="tests.support.handlers:echo", **getattr(request, "param", {}))
+    with a_plane(Config(cluster=ClusterConfig(name="test"), pools={"compute": pool})) as plane:
+        yield Bench(plane)
+
+
+def test_a_job_reaches_an_idle_worker_and_its_completion_frees_it(bench: Bench):
+    worker = FakeWorker(bench.plane, 1)
+    for serial in (1, 2):
+        bench.offer(a_job(serial))
+        assert worker.jobs() == [a_job(serial)]
+        worker.say(Done([job_id(serial)], 0.001))
+    sample = bench.wait_for_sample(done=2)
+    assert (sample.queued, sample.in_flight, sample.arrived) == (0, 0, 2)
+    assert sum(sample.latency) == 2
+
+
+def test_the_jobs_of_a_worker_whose_death_is_told_go_to_another(bench: Bench):
+    first = FakeWorker(bench.plane, 1)
+    bench.offer(a_job(1))
+    first.jobs()
+    second = FakeWorker(bench.plane, 2)
+    bench.plane.tell(pool_topic("compute"), ProcessGone("compute.1", 1))
+    assert second.jobs() == [a_job(1, attempt=2)]
+
+
+def test_the_jobs_of_a_worker_that_is_cut_off_go_to_another_without_any_word_from_the_supervisor(bench: Bench):
+    first = FakeWorker(bench.plane, 1)
+    bench.offer(a_job(1))
+    first.jobs()
+    second = FakeWorker(bench.plane, 2)
+    first.vanish()
+    assert second.jobs() == [a_job(1, attempt=2)]
+
+
+def test_a_job_is_never_sent_to_a_worker_that_died_idle(bench: Bench):
+    gone = FakeWorker(bench.plane, 1)
+    wait_for(lambda: bench.wait_for_sample().workers, "the worker's announcement")
+    gone.vanish()
+    bench.offer(a_job(1))
+    worker = FakeWorker(bench.plane, 2)
+    (job,) = worker.jobs()
+    assert job.id == job_id(1)
+
+
+def test_a_job_that_may_not_run_twice_is_answered_502_when_its_worker_is_lost(bench: Bench):
+    worker = FakeWorker(bench.plane, 1)
+    bench.offer(a_job(1, retryable=False))
+    worker.jobs()
+    bench.plane.tell(pool_topic("compute"), ProcessGone("compute.1", 1))
+    answer = bench.wait_for_answer()
+    assert (answer.job, answer.status, answer.worker) == (job_id(1), 502, "proxy.compute")
+
+
+@pytest.mark.parametrize("bench", [{"max_attempts": 2}], indirect=True)
+def test_a_job_that_kills_its_workers_is_given_up_and_the_pool_serves_on(bench: Bench):
+    workers = [FakeWorker(bench.plane, number) for number in (1, 2, 3)]
+    bench.offer(a_job(1))
+    for number in (1, 2):
+        workers[number - 1].jobs()
+        bench.plane.tell(pool_topic("compute"), ProcessGone(f"compute.{number}", number))
+    assert bench.wait_for_answer().status == 502
+    bench.offer(a_job(2))
+    assert workers[2].jobs() == [a_job(2)]
+
+
+def test_a_cancel_drops_what_waits_and_reaches_the_worker_of_what_runs(bench: Bench):
+    worker = FakeWorker(bench.plane, 1)
+    bench.offer(a_job(1), a_job(2))
+    worker.jobs()
+    bench.upstream.send(frames.encode(Cancel([request_of(job_id(1)), request_of(job_id(2))])))
+    assert worker.urgent.poll(20_000)
+    assert frames.to_worker(worker.urgent.recv()) == Cancel([request_of(job_id(1))])
+    worker.say(Done([job_id(1)], 0.0))
+    assert worker.hears_nothing()
+    bench.wait_for_sample(queued=0, in_flight=0)
+
+
+def test_a_leaving_worker_hears_goodbye_behind_its_last_job(bench: Bench):
+    worker = FakeWorker(bench.plane, 1)
+    bench.offer(a_job(1))
+    worker.jobs()
+    worker.say(Leave())
+    assert worker.hear() == Goodbye()
+    worker.say(Done([job_id(1)], 0.0))
+    bench.offer(a_job(2))
+    assert worker.hears_nothing()
+
+
+def test_a_worker_unknown_to_a_new_proxy_is_asked_who_it_is(bench: Bench):
+    worker = FakeWorker(bench.plane, 1)
+    bench.wait_for_sample()
+    stranger = bench.plane.connect(zmq.DEALER, pool_out("compute"), URGENT + work_lane("compute.9", 9))
+    stranger.send(frames.encode(Beat("compute.9", 9, 0)))
+    assert stranger.poll(20_000)
+    assert frames.to_worker(stranger.recv()) == WhoIsThere()
+    assert worker.hears_nothing(1)
+
+
+@pytest.mark.parametrize("bench", [{"max_queue": 10}], indirect=True)
+def test_a_full_queue_stops_reading_and_goes_on_when_there_is_room(bench: Bench):
+    for serial in range(1, 401):
+        bench.offer(a_job(serial))
+    sample = bench.wait_for_sample()
+    assert sample.queued < 400, "the queue took more than its bound and one turn"
+    worker = FakeWorker(bench.plane, 1)
+    done = 0
+    while done < 400:
+        jobs = worker.jobs()
+        assert [job.id for job in jobs] == [job_id(done + n) for n in range(1, len(jobs) + 1)]
+        done += len(jobs)
+        worker.say(Done([job.id for job in jobs], 0.0))
+
+
+def test_garbage_on_both_sockets_is_counted_and_survived(bench: Bench):
+    vandal = bench.plane.connect(zmq.DEALER, pool_out("compute"), b"vandal")
+    for message in random_frames(100):
+        vandal.send_multipart(message)
+        bench.upstream.send_multipart(message)
+    worker = FakeWorker(bench.plane, 1)
+    bench.offer(a_job(1))
+    assert worker.jobs() == [a_job(1)]
+    wait_for(lambda: bench.wait_for_sample().counters["malformed"] >= 200, "the count of malformed frames")
+
+
+def test_a_retiring_proxy_leaves_when_it_is_empty(bench: Bench):
+    worker = FakeWorker(bench.plane, 1)
+    bench.offer(a_job(1))
+    worker.jobs()
+    bench.plane.tell(pool_topic("compute"), Retire(1))
+    bench.wait_for_sample(in_flight=1)
+    assert bench.process.poll() is None
+    worker.say(Done([job_id(1)], 0.0))
+    assert exit_status(bench.process) == 0
+
+
+def test_sigterm_retires_and_kill_ends_at_once(bench: Bench):
+    bench.process.send_signal(signal.SIGTERM)
+    assert exit_status(bench.process) == 0
+    again = bench.plane.start("primectl.proxy", "proxy.compute", 2)
+    bench.offer(a_job(1))
+    bench.wait_for_sample(queued=1)
+    bench.plane.tell("all", KillNow(1))
+    assert exit_status(again) == 0
