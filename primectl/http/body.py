@@ -83,6 +83,7 @@ class ChunkedBody:
 
     def take(self) -> bytes:
         """The whole body, once `done`."""
+        del self._parser  # it holds our methods: without a cycle nothing waits for the collector
         return bytes(self._body)
 
     def on_body(self, data: bytes) -> None:
