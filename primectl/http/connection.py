@@ -37,7 +37,7 @@ from primectl.http.request import (
     parse_fields,
     parse_line,
 )
-from primectl.http.response import CLOSE, CONTINUE, KEEP_ALIVE, Unusable, render
+from primectl.http.response import CLOSE, CONTINUE, KEEP_ALIVE, PROCESSING, Unusable, render
 from primectl.message import Request, Response
 
 __all__ = ["Exchange", "HttpConnection", "HttpLimits", "Refusal", "client_of"]
@@ -425,6 +425,16 @@ class HttpConnection:
         self._draining = True
         if self._turns and not self._begun:
             self._stop_reading()
+
+    def probe(self) -> None:
+        """After `receive_eof`: send a 102 (RFC 2518 10.1) if an answer is owed, to see whether the client is there.
+
+        A client that has only shut its write side passes over it, as over any 1xx; one that has gone makes its host
+        refuse it, so that the shell learns of it. Not sent to HTTP/1.0, which knows no 1xx.
+        """
+        first = self._turns[0] if self._turns else None
+        if self._eof and isinstance(first, Exchange) and first.request.version != "1.0":
+            self._out.append(PROCESSING)
 
     def close_if_idle(self) -> bool:
         """Finish if no request is open or begun; tells whether the connection is finished."""

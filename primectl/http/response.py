@@ -14,6 +14,7 @@ from primectl.message import Headers, Response, reason
 CLOSE: Final = b"connection: close\r\n"
 KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+PROCESSING: Final = b"HTTP/1.1 102 Processing\r\n\r\n"
 
 OURS: Final = frozenset({
     "connection",

@@ -49,6 +49,8 @@ LOG_S = 0.1
 LOG_BYTES = 64 << 10
 LINGER_S = 1.0
 """How long a client may take to close after our last answer to it."""
+PROBE_S = 0.5
+"""A client that has shut its side is asked each sweep from then on whether it is still there."""
 IDLE_GRACE_S = 0.1
 """In a drain, how long a keep-alive connection with nothing open may still send a request."""
 WRITE_BOUND = 256 << 10
@@ -63,7 +65,7 @@ Slot = tuple["Client", Exchange]
 class Client(asyncio.Protocol):
     """One connection: moves bytes between the transport and its `HttpConnection`."""
 
-    __slots__ = ("connection", "front", "linger_until", "open", "paused", "peer", "transport", "writable")
+    __slots__ = ("connection", "ended_at", "front", "linger_until", "open", "paused", "peer", "transport", "writable")
 
     def __init__(self, front: Front, peer: str) -> None:
         self.front = front
@@ -79,6 +81,8 @@ class Client(asyncio.Protocol):
         self.open: dict[RequestId, Exchange] = {}
         self.paused = False
         self.writable = True
+        self.ended_at = 0.0
+        """When not 0: the client has shut its side then; it may have gone, or wait for answers."""
         self.linger_until = 0.0
         """When not 0: our side is shut, and the client has until then to shut its own."""
 
@@ -100,7 +104,7 @@ class Client(asyncio.Protocol):
         if self.linger_until:
             self.transport.close()
             return True
-        now = self.front.clock.monotonic()
+        now = self.ended_at = self.front.clock.monotonic()
         self.front.take(self, self.connection.receive_eof(now), now)
         self.settle()
         return True
@@ -499,6 +503,9 @@ class Front:
                 if client.linger_until <= now:
                     client.transport.abort()
                 continue
+            if client.ended_at and now - client.ended_at >= PROBE_S:
+                client.connection.probe()
+                client.settle()
             deadline = client.connection.next_deadline
             if deadline is not None and deadline <= now:
                 self.take(client, [*client.connection.tick(now)], now)
