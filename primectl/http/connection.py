@@ -5,8 +5,8 @@ How the shell uses it:
     for item in connection.receive(data, now): …            an Exchange to be answered, or a Refusal to be noted
     connection.answer(exchange, response, request_id, now)   in any order
     transport.write(connection.take_output())                after every turn in which something happened
-    pause reading while not connection.wants_input; once it is True again call `receive(b"", now)`, which goes on with
-    the bytes that had to wait, and resume reading
+    while connection.waiting: call `receive(b"", now)`, which goes on with the bytes that had to wait for answers
+    pause reading while not connection.wants_input
     if connection.finished: write take_output(), shut the write side, read and discard for a moment, close
 
 Requests wait in `_turns` in the order they came; an answer becomes output when its turn comes. Once a request asked to
@@ -179,6 +179,15 @@ class HttpConnection:
             data = bytes(kept)
             kept.clear()
         return self._parse(data, now)
+
+    @property
+    def waiting(self) -> bool:
+        """Requests that had to wait can be taken now: call `receive(b"", now)`.
+
+        To be looked at after any answer, whether reading was paused in between or not: answers that are made at once
+        let `wants_input` fall and rise again within one turn.
+        """
+        return self.wants_input and not self._begun and bool(self._kept)
 
     def receive_eof(self, now: float) -> list[Exchange | Refusal]:
         """The client has shut its write side: whole requests are still answered, a request cut short is dropped."""

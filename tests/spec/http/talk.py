@@ -98,7 +98,7 @@ class Talk:
                 if self.handler is not None:
                     self.connection.answer(item, self.handler(item.request), ID, self.now)
             self.output += self.connection.take_output()
-            items = self.connection.receive(b"", self.now) if self.handler and self.connection.wants_input else []
+            items = self.connection.receive(b"", self.now) if self.connection.waiting else []
         self.output += self.connection.take_output()
 
     @property

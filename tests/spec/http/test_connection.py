@@ -113,8 +113,10 @@ def test_too_many_open_requests_hold_back_the_client_and_nothing_is_lost():
     assert len(spoken.exchanges) == 4
     spoken.answer(0)
     assert not spoken.connection.wants_input
+    assert not spoken.connection.waiting
     spoken.answer(1)
     assert spoken.connection.wants_input
+    assert spoken.connection.waiting
     spoken.go_on()
     assert [request.target for request in spoken.requests] == [f"/{n}" for n in range(6)]
     assert not spoken.connection.wants_input
@@ -123,6 +125,22 @@ def test_too_many_open_requests_hold_back_the_client_and_nothing_is_lost():
         if spoken.connection.wants_input:
             spoken.go_on()
     assert [answer.body for answer in spoken.answers] == [b"GET /%d 0" % n for n in range(11)]
+
+
+def test_answers_that_are_made_at_once_leave_nothing_waiting_unseen():
+    """A shell that answers while it takes may never see `wants_input` False; `waiting` tells it to go on."""
+    spoken = Talk(LIMITS)
+    items = spoken.connection.receive(b"".join(get(f"/{n}") for n in range(10)), 0.0)
+    for item in items:
+        spoken.connection.answer(item, Response(), ID, 0.0)  # type: ignore[arg-type]
+    assert len(items) == 4
+    assert (spoken.connection.wants_input, spoken.connection.waiting) == (True, True)
+    assert len(spoken.connection.receive(b"", 0.0)) == 4
+
+
+@pytest.mark.parametrize("begun", [b"", b"\r", b"GET / HTTP/1.1\r\n", post(b"abc")[:-1]])
+def test_half_a_request_is_nothing_that_waits(begun: bytes):
+    assert not Talk(LIMITS).send(begun).connection.waiting
 
 
 def test_a_shell_that_reads_on_meets_a_bound():
