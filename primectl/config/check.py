@@ -12,7 +12,7 @@ from primectl.config.entry import HandlerFault, split
 from primectl.config.listen import parse_listen
 from primectl.config.model import RESERVED_POOL_NAMES, Config, PoolConfig
 from primectl.config.names import CLUSTER_NAME, ENV_NAME, POOL_NAME
-from primectl.config.problems import Path, Problems, choice, nearest, show_value
+from primectl.config.problems import Path, Problems, nearest, show_value
 from primectl.config.routes import parse_route, shadowed
 from primectl.config.units import show_duration
 from primectl.errors import ConfigError
@@ -85,12 +85,12 @@ def _check_routes(config: Config, problems: Problems) -> None:
             route = parse_route(key)
         except ConfigError as error:
             for mistake in error.problems:
-                problems.add(path, mistake)
+                problems.add(path, f"{mistake.removeprefix(f'{error.where}: ').rstrip('.')}.")
         else:
             legal[key] = pool
             _check_own_paths(config, route.path, path, problems)
         if config.pools and pool not in config.pools and not problems.has(("pools", pool)):
-            known = nearest(pool, config.pools) or f"The pools are {choice(config.pools)}"
+            known = nearest(pool, config.pools) or f"The pools are {', '.join(config.pools)}"
             problems.add(path, f"expected the name of a pool, got {show_value(pool)}", known)
     for hidden, by in shadowed(legal):
         problems.add(

@@ -124,7 +124,9 @@ def _parse(text: str, name: str) -> Mapping[str, object]:
     try:
         source = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _refusal(name, f"{_toml_error(str(error), text)}", "Is every text in quotes?") from None
+        raise _refusal(name, _toml_error(str(error), text), "Is every text in quotes?") from None
+    except ValueError:  # int() of too many decimal digits, which tomllib lets through
+        raise _refusal(name, "holds a number of thousands of digits") from None
     except RecursionError:
         raise _refusal(name, "is nested too deeply") from None
     if not source:
