@@ -145,13 +145,16 @@ class Client(asyncio.Protocol):
     def _throttle(self) -> bool:
         """Pause or resume reading; True when requests that had to wait were taken, and may have been answered."""
         pause = not (self.linger_until or (self.writable and self.connection.wants_input))
-        if pause == self.paused or self.transport.is_closing():
+        if self.transport.is_closing():
             return False
-        self.paused = pause
-        if pause:
-            self.transport.pause_reading()
+        if pause != self.paused:
+            self.paused = pause
+            if pause:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+        if not (self.writable and self.connection.waiting):
             return False
-        self.transport.resume_reading()
         now = self.front.clock.monotonic()
         self.front.take(self, self.connection.receive(b"", now), now)
         return True

@@ -116,6 +116,19 @@ def test_pipelined_requests_are_answered_in_order_whatever_order_the_answers_com
     assert re.findall(rb"<\d>", received) == [b"<0>", b"<1>", b"<2>"]
 
 
+def test_thousands_of_pipelined_requests_that_the_server_answers_itself_are_all_answered(bench: Bench):
+    count = 5000
+    client = bench.raw(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" * count)
+    answered = 0
+    rest = b""
+    while answered < count:
+        chunk = client.recv(1 << 20)
+        assert chunk, f"the server closed after {answered}"
+        rest += chunk
+        answered += rest.count(b"HTTP/1.1 200 OK\r\n")
+        rest = rest[-16:] if not rest.endswith(b"HTTP/1.1 200 OK\r\n") else b""
+
+
 def test_no_route_and_a_wrong_method_are_answered_here(bench: Bench):
     assert bench.ask("GET", "/nowhere").getresponse().status == 404
     answer = bench.ask("DELETE", "/do").getresponse()
