@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import struct
 from collections.abc import Callable, Collection
 from math import ceil
 from pathlib import Path
@@ -48,14 +47,13 @@ _ERRORS: dict[int, type[PrimectlError]] = {404: NotFound, 504: TimedOut}
 class ControlClient:
     """Asks one cluster's supervisor, one question at a time. Not for several threads at once.
 
-    It connects when first asked, and anew after the supervisor was lost, so it may be kept across a restart.
+    Each question has a connection of its own: what is kept open may be one to a supervisor that has just gone, and an
+    order that was sent into it can be neither taken back nor safely repeated.
     """
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._context = zmq.Context()
-        self._socket: zmq.Socket[bytes] | None = None
-        self._monitor: zmq.Socket[bytes] | None = None
         self._number = 0
 
     def __enter__(self) -> Self:
@@ -67,7 +65,6 @@ class ControlClient:
         self.close()
 
     def close(self) -> None:
-        self._disconnect()
         self._context.term()
 
     def ask(
@@ -86,56 +83,42 @@ class ControlClient:
         supervisor says, ChannelLost when it is not there, goes away or says nothing for `timeout_s`, and WireError
         when its answer is no `reply`.
         """
-        if self._socket is not None and self._was_lost():
-            self._disconnect()
-        socket = self._socket or self._connect()
+        if not Path(f"{self._place.sockets}/{topology.CONTROL}").exists():
+            raise self._lost("no supervisor runs it")
         self._number += 1
         request = Request(self._number, method, path, frames.raw(body), operator_name())
-        try:
-            # Without a connection DEALER keeps the request until there is one, or until the monitor says no.
-            socket.send(frames.encode(request), zmq.NOBLOCK)
-        except zmq.Again:
-            raise self._lost("its control socket takes no more requests") from None
         deadline = _clock.monotonic() + timeout_s
-        while True:
-            answer = self._receive(socket, deadline, timeout_s)
-            if answer.id != self._number:
-                continue
-            if answer.status == 102:
-                if on_progress is not None:
-                    on_progress(frames.body(answer.body, Progress))
-            elif answer.status >= 400:
-                raise _refused(answer)
-            else:
-                return frames.body(answer.body, reply)
-
-    def _connect(self) -> zmq.Socket[bytes]:
-        path = f"{self._place.sockets}/{topology.CONTROL}"
-        if not Path(path).exists():
-            raise self._lost("no supervisor runs it")
         socket = self._context.socket(zmq.DEALER)
-        _prepare(socket)
-        address = f"inproc://control-{id(socket)}"
-        socket.monitor(address, _LOST)
         monitor = self._context.socket(zmq.PAIR)
-        monitor.setsockopt(zmq.LINGER, 0)
-        monitor.connect(address)
-        socket.connect(self._place.endpoint(topology.CONTROL))
-        self._socket, self._monitor = socket, monitor
-        return socket
+        try:
+            _prepare(socket)
+            monitor.setsockopt(zmq.LINGER, 0)
+            _watch(socket, monitor)
+            socket.connect(self._place.endpoint(topology.CONTROL))
+            # Without a connection DEALER keeps the request until there is one, or until the monitor says no.
+            socket.send(frames.encode(request))
+            while True:
+                answer = self._receive(socket, monitor, deadline, timeout_s)
+                if answer.id != self._number:
+                    continue
+                if answer.status == 102:
+                    if on_progress is not None:
+                        on_progress(frames.body(answer.body, Progress))
+                elif answer.status >= 400:
+                    raise _refused(answer)
+                else:
+                    return frames.body(answer.body, reply)
+        finally:
+            socket.disable_monitor()
+            socket.close()
+            monitor.close()
 
-    def _disconnect(self) -> None:
-        if self._socket is not None:
-            self._socket.disable_monitor()
-            self._socket.close()
-        if self._monitor is not None:
-            self._monitor.close()
-        self._socket = self._monitor = None
-
-    def _receive(self, socket: zmq.Socket[bytes], deadline: float, timeout_s: float) -> Reply:
+    def _receive(
+        self, socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes], deadline: float, timeout_s: float
+    ) -> Reply:
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
+        poller.register(monitor, zmq.POLLIN)
         while True:
             ready = dict(poller.poll(_milliseconds(deadline - _clock.monotonic())))
             # A reply may be followed by the end of the connection: it is read before that counts.
@@ -144,29 +127,17 @@ class ControlClient:
                 return reply
             except zmq.Again:
                 pass
-            if self._monitor in ready and self._was_lost():
-                self._disconnect()
+            if monitor in ready:
                 raise self._lost("its supervisor is gone")
             if _clock.monotonic() >= deadline:
-                self._disconnect()
                 raise self._lost(f"its supervisor has not answered within {timeout_s:g} s")
 
-    def _was_lost(self) -> bool:
-        """Whether the monitor has seen the connection fail; takes in all that it has seen."""
-        assert self._monitor is not None, "only asked while connected"
-        lost = False
-        while self._monitor.poll(0):
-            event = struct.unpack("=hi", self._monitor.recv_multipart()[0])[0]
-            lost = lost or bool(event & _LOST)
-        return lost
-
     def _lost(self, why: str) -> ChannelLost:
-        name = self._place.cluster
         pid = supervisor_pid(self._place)
         mend = (
             "`primectl up -d` starts it" if pid is None else f"Look at process {pid}: it holds {self._place.pid_file}"
         )
-        return ChannelLost(f"cluster {name} does not answer: {why}", mend=mend)
+        return ChannelLost(f"cluster {self._place.cluster} does not answer: {why}", mend=mend)
 
 
 class Feed:
@@ -227,6 +198,13 @@ def operator_name() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
+
+
+def _watch(socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes]) -> None:
+    """Have `monitor` become readable once the connection of `socket` fails or ends."""
+    address = f"inproc://control-{socket.getsockopt(zmq.FD)}"
+    socket.monitor(address, _LOST)
+    monitor.connect(address)
 
 
 def _milliseconds(seconds: float) -> int:

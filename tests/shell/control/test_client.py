@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,43 +14,14 @@ from primectl.errors import ChannelLost, CommandRefused, ConfigError, NotFound, 
 from primectl.wire import frames
 from primectl.wire.control import Progress, Refusal, Reply, Request, Scale, Scaled
 from primectl.wire.stats import ClusterSnapshot, Event, EventPublished, LogsPublished, SnapshotPublished
+from tests.support.fake_supervisor import FakeSupervisor
 
 SCALED = Scaled("compute", 4, 8, 0.1)
-Answers = Callable[[Request], list[Reply | bytes]]
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(cluster="prime", runtime=str(tmp_path), state=str(tmp_path), sockets=str(tmp_path))
-
-
-class FakeSupervisor:
-    """A ROUTER that answers each request with the replies that `answers` makes of it, in a thread of its own."""
-
-    def __init__(self, place: Place, answers: Answers, *, requests: int = 1) -> None:
-        self.seen: list[Request] = []
-        self._context = zmq.Context()
-        self._router = self._context.socket(zmq.ROUTER)
-        self._router.setsockopt(zmq.LINGER, 2000)
-        self._router.bind(place.endpoint("control"))
-        self._thread = threading.Thread(target=self._serve, args=(answers, requests))
-        self._thread.start()
-
-    def _serve(self, answers: Answers, requests: int) -> None:
-        for _ in range(requests):
-            if not self._router.poll(10_000):
-                break
-            sender, frame = self._router.recv_multipart()
-            request = frames.control_request(frame)
-            self.seen.append(request)
-            for reply in answers(request):
-                self._router.send_multipart([sender, reply if isinstance(reply, bytes) else frames.encode(reply)])
-        self._router.close()
-        self._context.term()
-
-    def join(self) -> None:
-        self._thread.join(15)
-        assert not self._thread.is_alive()
 
 
 def done(request: Request) -> list[Reply | bytes]:
