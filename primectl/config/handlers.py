@@ -14,10 +14,11 @@ from msgspec import Struct
 from primectl.config.import_check import Outcome, Trial
 from primectl.config.load import Loaded
 from primectl.config.problems import line
-from primectl.errors import ConfigError
+from primectl.errors import ConfigError, StartFailed
 
 FaultKind = Literal["missing", "not_callable", "raised"]
 
+_TRACEBACK_LINES = 12
 _GRACE_S = 10.0
 """For the child's own start and end, beside the time that handlers may take."""
 
@@ -34,7 +35,7 @@ class HandlerProblem(Struct, frozen=True):
     traceback: str = ""
 
 
-def check_handlers(loaded: Loaded) -> list[HandlerProblem]:
+def handler_problems(loaded: Loaded) -> list[HandlerProblem]:
     """Import every handler as its workers would; one problem for each that cannot be used, in the file's order.
 
     Takes as long as the slowest import, at most its pool's start_timeout. Handlers get no input, and what they print
@@ -54,9 +55,24 @@ def check_handlers(loaded: Loaded) -> list[HandlerProblem]:
     return problems
 
 
+def check_handlers(loaded: Loaded) -> None:
+    """For `check`: raises ConfigError with a line for every handler that cannot be used, whatever the reason."""
+    _refuse(loaded, handler_problems(loaded))
+
+
 def require_handlers(loaded: Loaded) -> None:
-    """Raises ConfigError with a line for every handler that cannot be used, whatever the reason."""
-    problems = check_handlers(loaded)
+    """For `up`: raises ConfigError for handlers that are not there or no handlers, which the config can mend.
+
+    One whose own code raises is a process that would not start: StartFailed, with the end of its traceback.
+    """
+    problems = handler_problems(loaded)
+    _refuse(loaded, [each for each in problems if each.kind != "raised"])
+    if problems:
+        ends = [line for each in problems for line in (each.line, *each.traceback.splitlines()[-_TRACEBACK_LINES:])]
+        raise StartFailed("\n".join(ends))
+
+
+def _refuse(loaded: Loaded, problems: list[HandlerProblem]) -> None:
     if problems:
         raise ConfigError("handlers cannot be used", loaded.name, problems=tuple(each.line for each in problems))
 

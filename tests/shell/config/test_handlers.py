@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from primectl.config.handlers import HandlerProblem, check_handlers, require_handlers
-from primectl.config.load import load, load_sample, sample_names
-from primectl.errors import ConfigError
+from primectl.config.handlers import HandlerProblem, check_handlers, handler_problems, require_handlers
+from primectl.config.load import Loaded, load, load_sample, sample_names
+from primectl.errors import ConfigError, StartFailed
 
 MODULES = {
     "good": "def f(request, job): ...\nvalue = 3\n",
@@ -37,12 +37,14 @@ def problems(**pools: str) -> list[HandlerProblem]:
     routes = "".join(f'"/{name}" = "{name}"\n' for name in pools)
     tables = "".join(f"[pools.{name}]\nhandler = {rest}\n" for name, rest in pools.items())
     Path("conf/my.toml").write_text(f"[routes]\n{routes}{tables}")
-    return check_handlers(load("conf/my.toml"))
+    return handler_problems(load("conf/my.toml"))
 
 
 @pytest.mark.parametrize("name", sample_names())
 def test_the_handlers_of_the_samples_are_fine(name: str) -> None:
-    assert check_handlers(load_sample(name)) == []
+    assert handler_problems(load_sample(name)) == []
+    check_handlers(load_sample(name))
+    require_handlers(load_sample(name))
 
 
 def test_every_handler_is_judged_in_the_order_of_the_file() -> None:
@@ -121,14 +123,40 @@ def test_each_pool_has_its_own_environment_and_the_caller_keeps_its_own() -> Non
     assert "env" not in sys.modules
 
 
-def test_whoever_wants_all_or_nothing_gets_every_line_as_an_error() -> None:
+def loaded(first: str, second: str) -> Loaded:
     Path("conf/my.toml").write_text(
-        '[routes]\n"/a" = "a"\n"/b" = "b"\n[pools.a]\nhandler = "good:g"\n[pools.b]\nhandler = "dying:f"\n'
+        f'[routes]\n"/a" = "a"\n"/b" = "b"\n[pools.a]\nhandler = "{first}"\n[pools.b]\nhandler = "{second}"\n'
     )
+    return load("conf/my.toml")
+
+
+MISSING = 'conf/my.toml: pools.a.handler: good has no "g". Name a function that it defines.'
+DYING = 'conf/my.toml: pools.b.handler: "dying:f" ended its interpreter with status 3 while it was imported'
+
+
+def test_check_tells_every_line_as_a_mistake_of_the_config() -> None:
     with pytest.raises(ConfigError) as caught:
-        require_handlers(load("conf/my.toml"))
-    assert caught.value.problems == (
-        'conf/my.toml: pools.a.handler: good has no "g". Name a function that it defines.',
-        'conf/my.toml: pools.b.handler: "dying:f" ended its interpreter with status 3 while it was imported',
-    )
-    require_handlers(load_sample("echo"))
+        check_handlers(loaded("good:g", "dying:f"))
+    assert caught.value.problems == (MISSING, DYING)
+
+
+def test_up_tells_of_handlers_that_are_not_there_as_mistakes_of_the_config() -> None:
+    with pytest.raises(ConfigError) as caught:
+        require_handlers(loaded("good:g", "dying:f"))
+    assert (caught.value.problems, caught.value.exit_code) == ((MISSING,), 2)
+
+
+def test_up_tells_of_handlers_that_raise_as_a_failed_start_with_the_end_of_their_traceback(tmp_path: Path) -> None:
+    with pytest.raises(StartFailed) as caught:
+        require_handlers(loaded("division:f", "dying:f"))
+    assert caught.value.exit_code == 1
+    assert str(caught.value).splitlines() == [
+        'conf/my.toml: pools.a.handler: "division:f" raised ZeroDivisionError: division by zero '
+        "(division.py, line 2). Mend its module.",
+        "Traceback (most recent call last):",
+        f'  File "{tmp_path}/conf/division.py", line 2, in <module>',
+        "    1 / 0",
+        "    ~~^~~",
+        "ZeroDivisionError: division by zero",
+        DYING,
+    ]
