@@ -275,9 +275,11 @@ class Worker:
             elif now - worked_at >= REST_S:
                 self._watchdog_rests = True
             wait_s = (beat_at - now) if self._watchdog_rests and not self._duty.running else WATCH_S
-            _poll(poller, max(0.0, wait_s), self._wake_watchdog)
-            self._obey()
-            self._heed()
+            ready = _poll(poller, max(0.0, wait_s), self._wake_watchdog)
+            if self._reporter.commands in ready:
+                self._obey()
+            if self._urgent in ready:
+                self._heed()
             if self._duty.overdue(time.monotonic()):
                 self._relieve()
         self._reporter.publish(self._sample(time.monotonic()))
@@ -341,11 +343,12 @@ def _notify(fd: int) -> None:
     os.eventfd_write(fd, 1)
 
 
-def _poll(poller: zmq.Poller, timeout_s: float | None, wake: int) -> None:
-    """Wait for anything; `wake` is an eventfd that is reset."""
-    for source, _ in poller.poll(None if timeout_s is None else ceil(timeout_s * 1000)):
-        if source == wake:
-            os.eventfd_read(wake)
+def _poll(poller: zmq.Poller, timeout_s: float | None, wake: int) -> list[object]:
+    """Wait for anything; tells what is ready. `wake` is an eventfd that is reset."""
+    ready: list[object] = [source for source, _ in poller.poll(None if timeout_s is None else ceil(timeout_s * 1000))]
+    if wake in ready:
+        os.eventfd_read(wake)
+    return ready
 
 
 def serve(cluster: ClusterFile, worker: str, incarnation: int, handler: Handler) -> None:
