@@ -68,10 +68,14 @@ class Problems:
 
 
 def line(name: str, path: Path, what: str, mend: str = "") -> str:
-    """One problem as it is printed: file, key, what is wrong, how to mend it."""
+    """One problem as it is printed: file, key, what is wrong, how to mend it.
+
+    It stays one line, and harmless on a terminal, whatever the file holds: what cannot be seen is escaped.
+    """
     where = f"{name}: {show_path(path)}" if path else name
     sentence = mend if not mend or mend.endswith(("?", ".")) else f"{mend}."
-    return str(PrimectlError(what, where, sentence))
+    told = str(PrimectlError(what, where, sentence))
+    return told if told.isprintable() else "".join(map(_visible, told))
 
 
 def show_path(path: Path) -> str:
@@ -115,6 +119,10 @@ def choice(words: Iterable[str]) -> str:
     """'"a", "b" or "c"'."""
     quoted = [f'"{word}"' for word in words]
     return " or ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))
+
+
+def _visible(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 def _quoted(text: str) -> str:

@@ -4,8 +4,36 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from primectl.config.check import check
+from primectl.config.convert import convert
 from primectl.config.load import Loaded
+from primectl.config.problems import Problems
+
+KEYS = st.text(max_size=4) | st.sampled_from(
+    ["cluster", "server", "routes", "pools", "journal", "supervisor", "work", "/x", "GET /{a}", "é"]
+    + ["name", "listen", "workers", "max_workers", "handler", "env", "prefetch", "health_path", "request_timeout"]
+    + ["redact_headers", "trusted_proxies"]
+)
+VALUES = (
+    st.sampled_from(["work", "json:dumps", "30s", "10MiB", "http://h:1", "unix:/a", "/x"])
+    | st.just(10**400)
+    | st.text(max_size=9)
+    | st.integers()
+    | st.floats()
+    | st.booleans()
+    | st.datetimes()
+    | st.times()
+)
+tables = st.dictionaries(
+    KEYS,
+    st.recursive(
+        VALUES, lambda inner: st.dictionaries(KEYS, inner, max_size=5) | st.lists(inner, max_size=3), max_leaves=20
+    ),
+    max_size=6,
+)
 
 Lines = Callable[[str], list[str]]
 
@@ -203,4 +231,18 @@ def test_an_environment_variable_that_is_none(problems_of: Lines, name: str) -> 
     assert problems_of(f'[routes]\n"/x" = "a"\n[pools.a]\nhandler = "json:dumps"\nenv = {{ "{name}" = "1" }}\n') == [
         f"my.toml: pools.a.env.{shown}: expected the name of an environment variable. "
         "It has letters, digits and _, and does not begin with a digit."
+    ]
+
+
+@given(tables)
+def test_whatever_a_file_holds_it_is_refused_in_lines_that_a_terminal_can_show(source: dict[str, object]) -> None:
+    problems = Problems("my.toml", source)
+    check(convert(source, problems), problems)
+    assert all(line.isprintable() and line.startswith("my.toml: ") for line in problems.lines())
+
+
+def test_control_characters_of_a_file_are_shown_escaped(problems_of: Lines) -> None:
+    assert problems_of('[routes]\n"/x" = "a"\n[pools.a]\nhandler = "\\u001b[31m\\n"\n') == [
+        'my.toml: pools.a.handler: expected "module:callable", got "\\x1b[31m\\n". '
+        "Name the module and the function in it, such as shop.orders:handle."
     ]
