@@ -202,7 +202,7 @@ def operator_name() -> str:
 
 def _watch(socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes]) -> None:
     """Have `monitor` become readable once the connection of `socket` fails or ends."""
-    address = f"inproc://control-{socket.getsockopt(zmq.FD)}"
+    address = f"inproc://control-{int(socket.getsockopt(zmq.FD))}"
     socket.monitor(address, _LOST)
     monitor.connect(address)
 

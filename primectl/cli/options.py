@@ -1,0 +1,48 @@
+"""The options that commands share, each written once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from primectl.config.units import parse_duration
+from primectl.errors import ConfigError
+
+File = Annotated[
+    str | None,
+    typer.Option("-f", "--file", metavar="FILE", help="Config file; else primectl.toml here, else the sample `prime`."),
+]
+FileBesideFollow = Annotated[
+    str | None,
+    typer.Option("--file", metavar="FILE", help="Config file; `primectl -f FILE` names it, too."),
+]
+ClusterName = Annotated[
+    str | None,
+    typer.Option("-c", "--cluster", metavar="NAME", help="Cluster; else the one running, else the one in the file."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text for people.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
+Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes; Ctrl-C ends it.")]
+Last = Annotated[str, typer.Option("-n", "--last", metavar="N", help="How many of the latest to show.")]
+Timeout = Annotated[
+    str | None, typer.Option("--timeout", metavar="TIME", help="How long it may take, such as 30s or 2m.")
+]
+
+MARGIN_S = 5.0
+"""A console waits so much longer than it has told the supervisor to try, so that the refusal still arrives."""
+
+
+def seconds(text: str, option: str = "--timeout") -> float:
+    """A duration from the command line; a bare number is seconds. Raises ConfigError."""
+    try:
+        return parse_duration(f"{text}s" if text.replace(".", "", 1).isdecimal() else text)
+    except ValueError:
+        raise ConfigError(f"expected a duration, got {text!r}", option, "Give it a unit: 500ms, 30s, 2m") from None
+
+
+def whole_number(text: str, option: str, least: int = 0) -> int:
+    """A count from the command line. Raises ConfigError."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < least:
+        raise ConfigError(f"expected a whole number >= {least}, got {text!r}", option)
+    return int(text)

@@ -1,0 +1,121 @@
+"""§ Starts a cluster behind the terminal: a supervisor in a session of its own, heard until it is ready."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, structs
+
+from primectl.cli.choose import Selection, place_for
+from primectl.cli.tail import last_lines
+from primectl.config.handlers import require_handlers
+from primectl.config.load import Loaded, default_config
+from primectl.config.topology import ClusterFile, Place
+from primectl.control.client import ControlClient
+from primectl.control.running import supervisor_pid
+from primectl.errors import StartFailed
+from primectl.wire.control import Progress
+from primectl.wire.stats import ClusterSnapshot
+
+LOG_LINES = 10
+"""Of the supervisor's log, shown when it ends without a word."""
+
+
+class Notice(Struct, frozen=True):
+    """One line of the notify pipe: progress, and at the end either ready or failed."""
+
+    progress: str = ""
+    ready: bool = False
+    listen: str = ""
+    pid: int = 0
+    failed: str = ""
+    detail: str = ""
+    exit_code: int = 1
+
+
+class Started(Struct, frozen=True):
+    """A cluster that serves: its address, its supervisor's pid, and whether it did so before."""
+
+    cluster: str
+    listen: str
+    pid: int
+    already_running: bool = False
+
+
+class CouldNotStart(StartFailed):
+    """One line that says what, then the lines that tell why: the end of a traceback or of a log."""
+
+    def __init__(self, what: str, where: str, detail: str, exit_code: int) -> None:
+        super().__init__(what, where)
+        self.detail = detail.rstrip("\n")
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, [super().__str__(), self.detail]))
+
+
+def configured(asked: Selection) -> tuple[Loaded, Place]:
+    """The config that is meant, its handlers looked at, and where its cluster is. Raises ConfigError, StartFailed."""
+    loaded = default_config(asked.file, Path.cwd())
+    if asked.cluster is not None:
+        cluster = structs.replace(loaded.config.cluster, name=asked.cluster)
+        loaded = structs.replace(loaded, config=structs.replace(loaded.config, cluster=cluster))
+    place = place_for(loaded.config.cluster.name)
+    if supervisor_pid(place) is None:
+        require_handlers(loaded)
+    return loaded, place
+
+
+def start_detached(loaded: Loaded, place: Place, on_progress: Callable[[Progress], None]) -> Started:
+    """Start the supervisor and return once every process is READY. Raises CouldNotStart, nothing left running."""
+    pid = supervisor_pid(place)
+    if pid is not None:
+        with ControlClient(place) as client:
+            snapshot = client.ask("GET", "/cluster", None, ClusterSnapshot)
+        return Started(place.cluster, snapshot.front.listen, pid, already_running=True)
+    order = ClusterFile(place, loaded.config, loaded.path, loaded.import_path)
+    reader, writer = os.pipe()
+    # What the interpreter itself says (it cannot import something, it was killed) belongs into the supervisor's log.
+    Path(place.logs).mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = os.open(place.log_file("supervisor"), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "supervisor", "--notify-fd", str(writer)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            pass_fds=[writer],
+            start_new_session=True,
+        )
+    finally:
+        os.close(writer)
+        os.close(log)
+    assert process.stdin is not None
+    with process.stdin as stdin:
+        stdin.write(msgspec.json.encode(order))
+    for notice in _notices(reader):
+        if notice.failed:
+            process.wait()
+            raise CouldNotStart(notice.failed, "", notice.detail, notice.exit_code)
+        if notice.ready:
+            return Started(place.cluster, notice.listen, notice.pid or process.pid)
+        if notice.progress:
+            on_progress(Progress(notice.progress))
+    code = process.wait()
+    lines = [line.text for line in last_lines(place, ["supervisor"], LOG_LINES)]
+    raise CouldNotStart(f"the supervisor left with {_exit_word(code)}", f"cluster {place.cluster}", "\n".join(lines), 1)
+
+
+def _notices(reader: int) -> Iterator[Notice]:
+    with open(reader, "rb") as lines:
+        for line in lines:
+            yield msgspec.json.decode(line, type=Notice)
+
+
+def _exit_word(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"status {code}"

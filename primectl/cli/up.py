@@ -1,0 +1,52 @@
+"""`primectl up`: starts a cluster, in the foreground with its log or behind the terminal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from primectl.cli import options
+from primectl.cli.choose import selection
+from primectl.cli.foreground import run_here
+from primectl.cli.start import Started, configured, start_detached
+from primectl.cli.terminal import ProgressLine, say, say_json, tell
+from primectl.control.running import supervisor_pid
+from primectl.errors import CommandRefused, ConfigError
+
+
+def up(
+    ctx: typer.Context,
+    detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it is ready; it goes on behind.")] = False,
+    file: options.File = None,
+    cluster: options.ClusterName = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Start the cluster. In the foreground its log is shown; Ctrl-C once stops it cleanly, twice kills.
+
+    With -d it returns when every process is ready, or says which is not and why.
+    """
+    if as_json and not detach:
+        raise ConfigError("in the foreground there is only the log", "up --json", "Add -d")
+    loaded, place = configured(selection(ctx, file, cluster))
+    for warning in loaded.warnings:
+        tell(f"warning: {warning}")
+    if not detach:
+        pid = supervisor_pid(place)
+        if pid is not None:
+            raise CommandRefused(
+                f"cluster {place.cluster} is running already (pid {pid})", mend="`primectl logs -f` shows its log"
+            )
+        return run_here(loaded, place)
+    with ProgressLine() as progress:
+        started = start_detached(loaded, place, progress)
+    if as_json:
+        say_json(started)
+    else:
+        say(started_text(started))
+    return 0
+
+
+def started_text(started: Started) -> str:
+    already = " already" if started.already_running else ""
+    return f"cluster {started.cluster} is running{already} at {started.listen} (pid {started.pid})"
