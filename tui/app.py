@@ -316,7 +316,13 @@ class Console(App[str]):
             self._trail.clear()
         view = self._view(name)
         view.target = target
-        if view is not self.screen:
+        # The overview lies at the bottom of the stack for good, at most one other screen on top of it.
+        if name == commands.OVERVIEW:
+            if self.screen is not view:
+                self.pop_screen()
+        elif self._last[0] == commands.OVERVIEW:
+            self.push_screen(name)
+        elif self.screen is not view:
             self.switch_screen(name)
         if name == commands.LOGS:
             self._open_logs(target)

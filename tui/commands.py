@@ -146,9 +146,26 @@ COMMANDS: tuple[Command, ...] = (
     Command("last-screen", "The screen before this one", lambda aim, words: messages.LastScreenRequested(), ("-",),
             group=GO),
     Command(
-        "events", "Events: what happened, who asked for it",
+        "events", "Events: what happened, by whom",
         lambda aim, words: messages.ScreenRequested(EVENTS), ("7",), ("events",),
         cli="primectl events -f", hint="events", group=GO,
+    ),
+    # Act
+    Command(
+        "scale", "Scale a pool", _scale, ("s",), ("scale",), (OVERVIEW, WORKERS), ("pool", "size"),
+        "primectl scale {pool}=N", "scale", ACT, Danger.ASKS,
+    ),
+    Command(
+        "restart", "Restart, each after its job", _aimed(messages.RestartRequested), ("R",), ("restart",),
+        (OVERVIEW, WORKERS), ("target",), "primectl restart {target}", "", ACT, Danger.ASKS,
+    ),
+    Command(
+        "kill", "KILL: leave now, whatever runs", _aimed(messages.KillRequested), ("K",), ("kill",),
+        (OVERVIEW, WORKERS), ("target",), "primectl kill {target}", "kill", ACT, Danger.NAMES,
+    ),
+    Command(
+        "stop", "Stop the cluster, cleanly", lambda aim, words: messages.StopRequested(), ("X",), ("down", "stop"),
+        cli="primectl down", hint="stop", group=ACT, danger=Danger.NAMES,
     ),
     # Look
     Command("cursor-up", "Up", lambda aim, words: messages.Moved("line", -1), ("k", "up"), group=LOOK),
@@ -189,23 +206,6 @@ COMMANDS: tuple[Command, ...] = (
             screens=(LOGS,), group=LOG),
     Command("left", "Look further left", lambda aim, words: messages.Shifted(-1), ("left",),
             screens=(LOGS,), group=LOG),
-    # Act
-    Command(
-        "scale", "Scale a pool", _scale, ("s",), ("scale",), (OVERVIEW, WORKERS), ("pool", "size"),
-        "primectl scale {pool}=N", "scale", ACT, Danger.ASKS,
-    ),
-    Command(
-        "restart", "Restart, each after its job", _aimed(messages.RestartRequested), ("R",), ("restart",),
-        (OVERVIEW, WORKERS), ("target",), "primectl restart {target}", "", ACT, Danger.ASKS,
-    ),
-    Command(
-        "kill", "KILL: leave now, whatever runs", _aimed(messages.KillRequested), ("K",), ("kill",),
-        (OVERVIEW, WORKERS), ("target",), "primectl kill {target}", "kill", ACT, Danger.NAMES,
-    ),
-    Command(
-        "stop", "Stop the cluster, cleanly", lambda aim, words: messages.StopRequested(), ("X",), ("down", "stop"),
-        cli="primectl down", hint="stop", group=ACT, danger=Danger.NAMES,
-    ),
     # Out
     Command("bar", "Type a command", lambda aim, words: messages.BarRequested(":"), (":",), hint="command", group=OUT),
     Command("palette", "Find a command", lambda aim, words: messages.PaletteRequested(), ("ctrl+p",), group=OUT),
@@ -230,7 +230,7 @@ BY_WORD = {word: command for command in COMMANDS for word in command.words}
 def bindings(screen: str) -> list[BindingType]:
     """The keys of a screen."""
     return [
-        Binding(",".join(_key(key) for key in command.keys), f"press('{command.id}')", command.title, show=False)
+        Binding(",".join(_key(key) for key in command.keys), f"app.press('{command.id}')", command.title, show=False)
         for command in COMMANDS
         if command.keys and command.on(screen)
     ]
@@ -238,7 +238,16 @@ def bindings(screen: str) -> list[BindingType]:
 
 _KEY_NAMES = {",": "comma"}
 _LABELS = {"enter": "⏎", "escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn", "question_mark": "?", "f1": "F1"}
-_LABELS |= {"up": "↑", "down": "↓", "left": "←", "right": "→", "home": "Home", "end": "End"}
+_LABELS |= {
+    "tab": "Tab",
+    "shift+tab": "⇧Tab",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "home": "Home",
+    "end": "End",
+}
 
 
 def _key(key: str) -> str:
@@ -250,8 +259,8 @@ def label(key: str) -> str:
     return _LABELS.get(key, key.replace("ctrl+", "^"))
 
 
-HINTED = ("open", "scale", "kill", "stop", "follow", "search", "next-match", "only-matches", "wrap", "logs-here")
-HINTED += ("filter", "bar", "help", "back", "workers", "events")
+HINTED = ("open", "scale", "kill", "follow", "search", "next-match", "only-matches", "wrap", "logs-here",
+          "filter", "stop", "bar", "help", "back", "workers", "events")  # fmt: skip
 """What the bottom line offers, the most useful first: what has no room is left out from the end."""
 
 

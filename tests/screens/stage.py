@@ -13,8 +13,15 @@ from textual.pilot import Pilot
 
 from primectl.errors import PrimectlError
 from primectl.wire.control import Events, Logs, Progress
-from primectl.wire.stats import ClusterSnapshot, Event, EventPublished, FeedMessage, LogLine, LogsPublished
-from primectl.wire.stats import SnapshotPublished
+from primectl.wire.stats import (
+    ClusterSnapshot,
+    Event,
+    EventPublished,
+    FeedMessage,
+    LogLine,
+    LogsPublished,
+    SnapshotPublished,
+)
 from tests.support.snapshots import NOON, a_cluster
 from tui.app import Console
 
@@ -64,7 +71,7 @@ class StageFeed:
 
 
 class StageChannel:
-    """`asks` holds (method, path, body) of each question. `answers` gives, by path, a reply, an error, or a function."""
+    """`asks` holds each question as (method, path, body). `answers`, by path: a reply, an error, or a function."""
 
     def __init__(self) -> None:
         self.asks: list[tuple[str, str, Struct | None]] = []

@@ -18,6 +18,8 @@ from tui.present.clean import clean
 
 AIM = 0.9
 """Utilisation to size for: above it, waiting times of random arrivals grow without a bound."""
+PATIENCE_S = 2.0
+"""How long the first word of a supervisor may take before its silence is worth a sentence."""
 
 
 class Advice(Struct, frozen=True):
@@ -62,17 +64,34 @@ def advise(snapshot: ClusterSnapshot, growth: Mapping[str, float]) -> Advice:
         state = f"The cluster is {snapshot.state.value}"
         progress = clean(snapshot.progress)
         return Advice(f"{state}: {progress}" if progress else f"{state}.", urgent=snapshot.state is ClusterState.FAILED)
-    for about in (_without_workers, _with_failures):
-        for pool in snapshot.pools:
-            if advice := about(pool, snapshot):
-                return advice
-    for pool in sorted(snapshot.pools, key=_pressure, reverse=True):
-        if advice := _bottleneck(pool, growth.get(pool.name, 0.0)):
-            return advice
-    return _calm(snapshot)
+    by_pressure = sorted(snapshot.pools, key=_pressure, reverse=True)
+    return next(
+        (
+            advice
+            for advice in (
+                *(_without_workers(pool) for pool in snapshot.pools),
+                *(_bottleneck(pool, growth.get(pool.name, 0.0)) for pool in by_pressure),
+                *(_with_failures(pool, snapshot) for pool in snapshot.pools),
+            )
+            if advice
+        ),
+        _calm(snapshot),
+    )
 
 
-def _without_workers(pool: PoolSnapshot, _: ClusterSnapshot) -> Advice | None:
+def advise_in_silence(known: bool, silent_s: float) -> Advice:
+    """When there is no news: what that means for the cluster, and how it comes back."""
+    if not known and silent_s <= PATIENCE_S:
+        return Advice("Waiting for the first word of the supervisor.")
+    since = units.duration(silent_s)
+    return Advice(
+        f"No word from the supervisor for {since}. Servers and workers go on without it; "
+        "`primectl up -d` brings it back.",
+        urgent=True,
+    )
+
+
+def _without_workers(pool: PoolSnapshot) -> Advice | None:
     if pool.workers - pool.failed_workers - pool.starting > 0 or not (pool.queued or pool.target):
         return None
     name = clean(pool.name)
@@ -116,7 +135,7 @@ def _bottleneck(pool: PoolSnapshot, growing: float) -> Advice | None:
         most = f" (it may have {pool.max_workers})" if 0 < pool.max_workers < wanted else ""
         text = (
             f"{name} is the bottleneck: {units.rate(pool.arrival_rate)}/s at {units.milliseconds(pool.service_ms)} "
-            f"each needs {units.plural(wanted, 'worker')} at 90% use{most}, it has {pool.workers}."
+            f"needs {units.plural(wanted, 'worker')} at 90% use{most}, it has {pool.workers}."
         )
     else:
         text = f"{name} falls behind: {pool.queued} jobs wait, {pool.busy} of {pool.workers} workers are busy."
@@ -124,7 +143,7 @@ def _bottleneck(pool: PoolSnapshot, growing: float) -> Advice | None:
         text += f" Queue grows {units.rate(growing)}/s"
         if pool.max_queue > pool.queued:
             left = units.duration((pool.max_queue - pool.queued) / growing)
-            text += f"; its limit of {units.count(pool.max_queue)} is reached in ~{left}"
+            text += f" and is full ({units.count(pool.max_queue)}) in ~{left}"
         text += "."
     return Advice(text, "s scale", pool.name, urgent=True)
 

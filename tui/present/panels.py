@@ -73,6 +73,8 @@ def status_line(picture: Picture, cluster: str, age_s: float | None, waited_s: f
 
 def front_lines(picture: Picture, width: int) -> list[Line]:
     """The servers: what comes in, what goes out, how fast."""
+    if not picture.known:
+        return [(Part(" nothing is known of the servers yet", Tone.DIM),), ()]
     front = picture.snapshot.front
     figures = (
         ("requests", f"{units.rate(front.rate)}/s", Tone.STRONG),
@@ -87,18 +89,26 @@ def front_lines(picture: Picture, width: int) -> list[Line]:
     room = min(60, width - cells(plain(first)) - 2)
     history = spark((point.rate for point in picture.trends.front()), room, floor=1) if room >= 6 else ""
     classes = front.classes
-    second = [
-        Part(" SERVER ", Tone.DIM),
-        Part(clean(front.listen) or "-", Tone.ACCENT),
-        Part("   conns ", Tone.DIM),
-        Part(units.count(front.connections)),
-        Part("   answered ", Tone.DIM),
-        Part(units.count(front.requests)),
+    facts: list[Line] = [
+        (Part(" SERVER ", Tone.DIM), Part(clean(front.listen) or "-", Tone.ACCENT)),
+        (Part("   conns ", Tone.DIM), Part(units.count(front.connections))),
     ]
-    for number, tone in ((2, Tone.GOOD), (3, Tone.PLAIN), (4, Tone.WARN), (5, Tone.BAD)):
+    for number, tone in ((5, Tone.BAD), (4, Tone.WARN), (2, Tone.GOOD), (3, Tone.PLAIN)):
         if number < len(classes) and (classes[number] or number == 2):
-            second += (Part(f"   {number}xx ", Tone.DIM), Part(units.count(classes[number]), tone))
-    return [spread(tuple(first), (Part(history + " ", Tone.ACCENT),), width), tuple(second)]
+            facts.append((Part(f"   {number}xx ", Tone.DIM), Part(units.count(classes[number]), tone)))
+    facts.append((Part("   answered ", Tone.DIM), Part(units.count(front.requests))))
+    second = whole(facts, width)
+    return [spread(tuple(first), (Part(history + " ", Tone.ACCENT),), width), second]
+
+
+def whole(facts: Iterable[Line], width: int) -> Line:
+    """As many facts as have room, none of them in part; the first one always."""
+    shown: Line = ()
+    for fact in facts:
+        if shown and cells(plain(shown)) + cells(plain(fact)) > width:
+            continue
+        shown = (*shown, *fact)
+    return shown
 
 
 def advice_lines(advice: Advice, width: int, height: int = 2) -> list[Line]:
@@ -142,7 +152,10 @@ def event_lines(events: Iterable[Event], width: int, height: int) -> list[Line]:
         who = f"({clean(event.operator)}) " if event.operator else ""
         head = (
             Part(f" {units.clock(event.time)}  ", Tone.DIM),
-            Part(f"{clean(event.subject)} ", event_tone(event) if event_tone(event) is not Tone.PLAIN else Tone.STRONG),
+            Part(
+                f"{cut(clean(event.subject), 24)} ",
+                event_tone(event) if event_tone(event) is not Tone.PLAIN else Tone.STRONG,
+            ),
         )
         room = width - cells(plain(head)) - cells(who) - 1
         lines.append(spread((*head, Part(cut(clean(event.text), room))), (Part(who, Tone.DIM),), width))

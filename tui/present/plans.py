@@ -52,7 +52,7 @@ def kill_lines(plan: Hit) -> list[Line]:
     who = units.plural(number, "process", "processes")
     if first.role is Role.WORKER:
         who = units.plural(number, "worker")
-    running = f"{units.plural(plan.jobs, 'running job')}: run again elsewhere if they may, else answered 502"
+    running = f"{units.plural(plan.jobs, 'running job')}: safe ones run again, others are answered 502"
     return [
         _fact("reaches", f"{who}: {_some([process.id for process in plan.processes])}"),
         _fact("loses", running if plan.jobs else "nothing: no job is running", Tone.WARN if plan.jobs else Tone.PLAIN),
@@ -114,8 +114,8 @@ def stop_lines(snapshot: ClusterSnapshot) -> list[Line]:
     return [
         _fact("reaches", f"all {units.plural(len(snapshot.processes), 'process', 'processes')}, {workers} workers"),
         _fact("open", f"{units.plural(snapshot.front.in_flight, 'request')}, {units.plural(queued, 'queued job')}"),
-        _fact("loses", "nothing: what is open is finished first; new requests are refused"),
-        _fact("then", "workers, proxies and the supervisor leave; clients get no answer any more"),
+        _fact("loses", "nothing: what is open is finished, new requests are refused"),
+        _fact("then", "every process leaves, clients find nobody"),
     ]
 
 

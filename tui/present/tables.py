@@ -28,6 +28,9 @@ class Tone(StrEnum):
     GOOD = "good"
     BUSY = "busy"
     IDLE = "idle"
+    LOW = "low"
+    MIDDLE = "middle"
+    HIGH = "high"
     WARN = "warn"
     BAD = "bad"
     MATCH = "match"
@@ -44,10 +47,14 @@ Line = tuple[Part, ...]
 
 
 class Cell(NamedTuple):
-    """Parts from left to right; `order` is what the column sorts by, of one type a column."""
+    """Parts from left to right; `order` is what the column sorts by, of one type a column.
+
+    `newest_last`: what has no room is cut away at the left, as of a history.
+    """
 
     parts: Line
     order: float | str = ""
+    newest_last: bool = False
 
 
 class Row(NamedTuple):
@@ -111,7 +118,7 @@ POOL_COLUMNS = (
     Column("WORKERS", 11, drop=2, grow=18),
     Column("EACH", 12, drop=12, grow=40),
     Column("UTIL", 10, drop=6, grow=16),
-    Column("QUEUE, LAST MINUTE", 18, drop=11, grow=30),
+    Column("QUEUE, LAST MINUTE", 18, drop=11, grow=60),
     Column("IN/s", 5, right=True, drop=8),
     Column("OUT/s", 5, right=True, drop=5),
     Column("P50", 5, right=True, drop=9),
@@ -183,7 +190,7 @@ def _pool_row(pool: PoolSnapshot, workers: list[ProcessSnapshot], trends: Trends
     state = pool_state(pool, growth)
     waiting = Tone.WARN if pool.queued > pool.workers else Tone.PLAIN if pool.queued else Tone.DIM
     full, empty = units.bar(pool.utilisation, 5)
-    history = spark((point.queued for point in trends.pool(pool.name)), 30, floor=8)
+    history = spark((point.queued for point in trends.pool(pool.name)), 60, floor=8)
     return Row(
         pool.name,
         (
@@ -201,7 +208,7 @@ def _pool_row(pool: PoolSnapshot, workers: list[ProcessSnapshot], trends: Trends
                 ),
                 pool.utilisation,
             ),
-            Cell((Part(history, waiting if pool.queued else Tone.DIM),), pool.queued),
+            Cell((Part(history, waiting if pool.queued else Tone.DIM),), pool.queued, newest_last=True),
             figure(units.rate(pool.arrival_rate), pool.arrival_rate),
             figure(units.rate(pool.rate), pool.rate),
             figure(units.milliseconds(pool.p50_ms), pool.p50_ms),
@@ -352,8 +359,9 @@ def process_rows(snapshot: ClusterSnapshot) -> list[tuple[str, ...]]:
 
 
 def process_table(snapshot: ClusterSnapshot, pool: str = "") -> list[Row]:
-    """Every process, or the workers of one pool, under `PROCESS_COLUMNS`."""
-    return [_process_row(process) for process in snapshot.processes if not pool or process.pool == pool]
+    """Every process, or the workers of one pool by number, under `PROCESS_COLUMNS`."""
+    processes = workers_by_pool(snapshot).get(pool, []) if pool else snapshot.processes
+    return [_process_row(process) for process in processes]
 
 
 def _process_row(process: ProcessSnapshot) -> Row:
@@ -392,10 +400,10 @@ def _process_row(process: ProcessSnapshot) -> Row:
 
 EVENT_COLUMNS = (
     Column("TIME", 8),
-    Column("KIND", 8, drop=2, grow=14, few_first=True),
-    Column("ABOUT", 10, grow=20, few_first=True),
-    Column("WHAT HAPPENED", 20, grow=400, few_first=True),
-    Column("BY", 8, drop=1, grow=12, few_first=True),
+    Column("KIND", 10, drop=2, few_first=True),
+    Column("ABOUT", 12, few_first=True),
+    Column("WHAT HAPPENED", 16, grow=400, few_first=True),
+    Column("BY", 8, drop=1, few_first=True),
 )
 
 _BAD_WORDS = ("crash", "fail", "lost", "dead", "kill")

@@ -8,7 +8,7 @@ SPARK = "▁▂▃▄▅▆▇█"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in at most five characters: 0, 340µs, 12ms, 1.9s, 42s, 5m03, 4d02h."""
+    """Seconds in at most six characters: 0, 340µs, 12ms, 1.9s, 42s, 5m03, 4d02h."""
     if seconds <= 0:
         return "0"
     if seconds < 0.000_999_5:
@@ -38,7 +38,8 @@ def uptime(seconds: float) -> str:
         return f"{whole // 60}m{whole % 60:02}"
     if whole < 86_400:
         return f"{whole // 3600}h{whole % 3600 // 60:02}"
-    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+    days = whole // 86_400
+    return f"{days}d{whole % 86_400 // 3600:02}h" if days < 100 else f"{days}d"
 
 
 def count(number: float) -> str:

@@ -18,10 +18,10 @@ from tui.widgets.lines import Lines
 from tui.widgets.live_table import LiveTable
 
 COLUMNS = (
-    Column("KEYS", 10, grow=16),
-    Column("WHAT IT DOES", 30, grow=50),
-    Column("AFTER :", 8, drop=2, grow=14),
-    Column("ON THE COMMAND LINE", 20, drop=1, grow=40),
+    Column("KEYS", 7, grow=16),
+    Column("WHAT IT DOES", 34, grow=50),
+    Column("AFTER :", 8, drop=1, grow=20),
+    Column("ON THE COMMAND LINE", 19, drop=2, grow=40),
 )
 _DANGERS = {Danger.NONE: "", Danger.ASKS: "asks", Danger.LISTS: "asks", Danger.NAMES: "asks"}
 
@@ -54,7 +54,7 @@ class HelpScreen(ModalScreen[str], inherit_bindings=False):
 
     def on_mount(self) -> None:
         self.query_one("#heading", Lines).draw([(Part(f"What can be done here: {self._aim.screen}", Tone.ACCENT),), ()])
-        hints = "⏎ does it   j k move   Esc closes   leaving the console never stops the cluster"
+        hints = "⏎ does it   j k move   Esc closes   leaving does not stop the cluster"
         self.query_one("#help-hints", Lines).draw([(), (Part(hints, Tone.DIM),)])
         self.call_after_refresh(lambda: self.query_one(LiveTable).show(help_rows(self._aim)))
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from primectl.wire.stats import PoolSnapshot, ProcessSnapshot
+from primectl.wire.stats import PoolSnapshot
 from tui import commands
 from tui.commands import Aim
 from tui.messages import LogsOfCursorRequested, Opened, ScreenRequested
 from tui.present import units
-from tui.present.advice import advise
+from tui.present.advice import Advice, advise, advise_in_silence
 from tui.present.charts import CALM, LOAD
 from tui.present.clean import clean
 from tui.present.panels import advice_lines, event_lines, front_lines, rule
@@ -69,13 +69,20 @@ class Overview(View):
         pool = next((pool for pool in snapshot.pools if pool.name == pools.cursor), None)
         self._draw("strip-rule", [rule(width, f"WORKERS  {clean(pools.cursor)}", Tone.TITLE)])
         self.query_one("#strip", WorkerStrip).show(workers)
-        self._show_panes(picture, pool, workers)
+        self._show_panes(picture, pool)
         advice = self.query_one("#advice", Lines)
-        advice.draw(advice_lines(advise(snapshot, picture.trends.all_growth()), width, max(advice.size.height, 1)))
+        advice.draw(advice_lines(self._advice(picture), width, max(advice.size.height, 1)))
         events = self.query_one("#events", Lines)
         events.draw(event_lines(picture.events, width, max(events.size.height, 1)))
 
-    def _show_panes(self, picture: Picture, pool: PoolSnapshot | None, workers: list[ProcessSnapshot]) -> None:
+    def _advice(self, picture: Picture) -> Advice:
+        moment = self.moment
+        if moment is not None and moment.stale:
+            silent = moment.waited_s if moment.age_s is None else moment.age_s
+            return advise_in_silence(picture.known, silent)
+        return advise(picture.snapshot, picture.trends.all_growth())
+
+    def _show_panes(self, picture: Picture, pool: PoolSnapshot | None) -> None:
         """The charts and workers of the pool under the cursor, where there is room for them."""
         if pool is None or not self.query_one("#panes").display or not self.has_class("-wide", "-high"):
             return
@@ -85,15 +92,13 @@ class Overview(View):
             f"QUEUE  {name}",
             [point.queued for point in points],
             units.count,
-            floor=max(pool.workers, 8),
-            tones=LOAD,
+            least=max(pool.workers, 8),
+            tones=LOAD if pool.queued > pool.workers else CALM,
         )
         self.query_one("#rate-chart", Spark).show(
-            f"DONE/s  {name}", [point.rate for point in points], units.rate, floor=8, tones=CALM
+            f"DONE/s  {name}", [point.rate for point in points], units.rate, least=8, tones=CALM
         )
-        shown = {worker.id for worker in workers}
-        rows = process_table(picture.snapshot, pool.name)
-        self.query_one("#crew", LiveTable).show([row for row in rows if row.id in shown])
+        self.query_one("#crew", LiveTable).show(process_table(picture.snapshot, pool.name))
 
     def _draw(self, name: str, lines: list[Line]) -> None:
         self.query_one(f"#{name}", Lines).draw(lines)

@@ -59,7 +59,7 @@ class Workers(View):
         by_pool = workers_by_pool(snapshot)
         workers = by_pool.get(self.target, []) if self.target else [w for pool in by_pool.values() for w in pool]
         self.query_one("#pool", Lines).draw(_pool_lines(picture, self.target, self.size.width))
-        self.query_one("#strip", WorkerStrip).show(workers)
+        self.query_one("#strip", WorkerStrip).show(workers, most=4)
         self.query_one("#table-rule", Lines).draw([rule(self.size.width)])
         self.query_one("#processes", LiveTable).show(process_table(snapshot, self.target))
 

@@ -11,7 +11,6 @@ from tui.present.clean import cells
 from tui.present.tables import Part, Tone
 from tui.widgets.lines import Lines
 
-
 KEPT = ("help", "back")
 
 

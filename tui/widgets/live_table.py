@@ -216,9 +216,10 @@ class LiveTable(Lines, can_focus=True, inherit_bindings=False):
 
     def _line(self, row: Row, slots: Sequence[Slot], at_cursor: bool) -> Line:
         parts = [Part("▶ " if at_cursor else "  ", Tone.ACCENT)]
-        for slot in slots:
+        for place, slot in enumerate(slots):
+            if place:
+                parts.append(Part(" "))
             parts += _fitted(row.cells[slot.column], slot.width, right=self._columns[slot.column].right)
-            parts.append(Part(" "))
         return tuple(parts)
 
     def _add_scrollbar(self, lines: list[Line], height: int) -> None:
@@ -273,6 +274,8 @@ def _fitted(cell: Cell, width: int, *, right: bool) -> list[Part]:
     """The parts of a cell in exactly `width` cells."""
     text = plain(cell.parts)
     if cells(text) > width:
+        if cell.newest_last:
+            return [Part(plain(cell.parts)[-width:], cell.parts[-1].tone)]
         parts, room = [], width
         for part in cell.parts:
             last = cells(part.text) >= room

@@ -19,13 +19,13 @@ class Spark(Lines):
         values: Sequence[float],
         label: Callable[[float], str],
         *,
-        floor: float = 0.0,
+        least: float = 0.0,
         tones: tuple[Tone, Tone, Tone] = CALM,
     ) -> None:
         width, height = self.size
         self.draw(
             [
                 rule(width, title, Tone.TITLE),
-                *chart(values, width - 1, height - 1, label, floor=floor, tones=tones),
+                *chart(values, width - 1, height - 1, label, least=least, tones=tones),
             ]
         )

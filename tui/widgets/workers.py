@@ -10,7 +10,7 @@ from tui.widgets.lines import Lines
 
 
 class WorkerStrip(Lines):
-    """As many lines as the workers need, at most as the style sheet gives."""
+    """As many lines as the workers need, at most `most`."""
 
-    def show(self, workers: Sequence[ProcessSnapshot]) -> None:
-        self.draw(worker_lines(workers, self.size.width, max(self.size.height, 1)))
+    def show(self, workers: Sequence[ProcessSnapshot], most: int = 2) -> None:
+        self.draw(worker_lines(workers, self.size.width, most))
