@@ -13,9 +13,29 @@ from primectl.config.load import Loaded
 from primectl.config.problems import Problems
 
 KEYS = st.text(max_size=4) | st.sampled_from(
-    ["cluster", "server", "routes", "pools", "journal", "supervisor", "work", "/x", "GET /{a}", "é"]
-    + ["name", "listen", "workers", "max_workers", "handler", "env", "prefetch", "health_path", "request_timeout"]
-    + ["redact_headers", "trusted_proxies"]
+    [
+        "cluster",
+        "server",
+        "routes",
+        "pools",
+        "journal",
+        "supervisor",
+        "work",
+        "/x",
+        "é",
+        "name",
+        "listen",
+        "workers",
+        "max_workers",
+        "handler",
+        "env",
+        "prefetch",
+        "health_path",
+        "request_timeout",
+        "redact_headers",
+        "trusted_proxies",
+        "GET /{a}",
+    ]
 )
 VALUES = (
     st.sampled_from(["work", "json:dumps", "30s", "10MiB", "http://h:1", "unix:/a", "/x"])
