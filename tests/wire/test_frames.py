@@ -1,0 +1,143 @@
+"""Frames as they are on the wire, kept as bytes: what is written here must be read by every later version.
+
+A message that gains a field keeps its old frame here, which must still decode, the new field at its default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from primectl.errors import WireError
+from primectl.wire import frames
+from primectl.wire.control import Drain, Hello, KillNow, ProcessGone
+from primectl.wire.job import (
+    Announce,
+    Answer,
+    Answers,
+    Beat,
+    Cancel,
+    Done,
+    Goodbye,
+    HandBack,
+    JobId,
+    Jobs,
+    Leave,
+    WhoIsThere,
+    WireJob,
+    first_job,
+    hop_of,
+    request_name,
+    request_of,
+)
+from primectl.wire.stats import Ready, ReportEnvelope, WorkerSample
+
+JOB = first_job(7, 3)
+MESSAGES: dict[str, object] = {
+    "jobs": Jobs(
+        [
+            WireJob(JOB, "server.1", 12.5, VALUE, True, b"\x07"),
+            WireJob(JobId(JOB + 1), "server.1", 12.5, REQUEST, False, b"\x90", 2),
+        ]
+    ),
+    "cancel": Cancel([request_of(JOB)]),
+    "announce": Announce("compute.3", 9, [JOB]),
+    "done": Done([JOB], 0.25, 1),
+    "hand back": HandBack([JOB]),
+    "beat": Beat("compute.3", 9, 2),
+    "leave": Leave(),
+    "goodbye": Goodbye(),
+    "who is there": WhoIsThere(),
+    "answers": Answers([Answer(JOB, 200, (("content-type", "text/plain"),), b"7", "compute.3", 1)]),
+    "kill": KillNow(4),
+    "hello": Hello(),
+    "drain": Drain(5, 30.0),
+    "process gone": ProcessGone("compute.3", 9),
+    "ready": ReportEnvelope("compute.3", 9, 1, Ready(4242)),
+    "worker sample": ReportEnvelope("compute.3", 9, 2, WorkerSample(5, 1, True, 0.5, {"malformed": 0})),
+}
+GOLDEN = dict(line.split(": ") for line in Path(__file__).with_name("golden.txt").read_text().splitlines())
+DECODERS = (
+    frames.to_proxy,
+    frames.from_worker,
+    frames.to_worker,
+    frames.answers,
+    frames.command,
+    frames.report,
+    frames.control_request,
+    frames.control_reply,
+    frames.feed,
+)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_message_is_written_as_it_always_was_and_read_as_it_was_meant(name: str):
+    message, frame = MESSAGES[name], GOLDEN[name]
+    assert frames.encode(message).hex() == frame
+    readings = []
+    for decode in DECODERS:
+        try:
+            readings.append(decode(bytes.fromhex(frame)))
+        except WireError:
+            continue
+    assert message in readings
+
+
+def test_a_field_that_a_newer_sender_adds_is_passed_over():
+    message = ["D", [1], 0.5, 0, "something new"]
+    assert frames.from_worker(frames.VERSION + msgspec.msgpack.encode(message)) == Done([JobId(1)], 0.5, 0)
+
+
+@given(st.binary(max_size=300))
+def test_random_bytes_are_a_message_or_a_wire_error_and_nothing_else(data: bytes):
+    for decode in DECODERS:
+        for frame in (data, frames.VERSION + data):
+            try:
+                decode(frame)
+            except WireError:
+                continue
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=-(10**60), max_value=10**60)
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+def test_a_payload_arrives_as_it_was_forwarded(value: object):
+    assert frames.decode_payload(*frames.encode_payload(value)) == value
+
+
+def test_what_cannot_travel_is_refused_by_its_type():
+    with pytest.raises(TypeError, match="object cannot be forwarded"):
+        frames.encode_payload({"a": object()})
+
+
+@given(st.integers(0, 1 << 40), st.integers(0, (1 << 36) - 1), st.integers(0, 4095))
+def test_a_job_id_fits_64_bits_and_keeps_its_request_over_all_hops(incarnation: int, serial: int, hop: int):
+    first = first_job(incarnation, serial)
+    job = JobId(first + hop)
+    assert 0 <= job < 1 << 64
+    assert (request_of(job), hop_of(job)) == (request_of(first), hop)
+    assert len(request_name(request_of(job))) == 13
+
+
+def test_batches_keep_the_order_and_their_bounds():
+    small = [WireJob(first_job(1, n), "server.1", 0.0, 1, True, b"x") for n in range(frames.BATCH_JOBS * 2 + 1)]
+    assert [len(batch) for batch in frames.batches(small)] == [frames.BATCH_JOBS, frames.BATCH_JOBS, 1]
+    big = [WireJob(first_job(1, n), "server.1", 0.0, 1, True, b"x" * (frames.BATCH_BYTES // 2)) for n in range(3)]
+    assert [len(batch) for batch in frames.batches(big)] == [2, 1]
+    assert [job for batch in frames.batches(small) for job in batch] == small
+    assert list(frames.batches([])) == []
