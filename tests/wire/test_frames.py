@@ -16,6 +16,8 @@ from primectl.errors import WireError
 from primectl.wire import frames
 from primectl.wire.control import Drain, Hello, KillNow, ProcessGone
 from primectl.wire.job import (
+    REQUEST,
+    VALUE,
     Announce,
     Answer,
     Answers,
