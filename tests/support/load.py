@@ -42,11 +42,13 @@ class Ask(NamedTuple):
 
 @dataclass
 class Result:
-    """What came of it. `requests` were answered whole, `wrong` of them not as expected; `failed` got no answer."""
+    """What came of it. `requests` were answered whole, `wrong` of them not as expected; `failed` were sent and got no
+    answer; `refused` connections carried no request."""
 
     requests: int = 0
     wrong: int = 0
     failed: int = 0
+    refused: int = 0
     reconnects: int = 0
     seconds: float = 0.0
     rate: float = 0.0
@@ -163,11 +165,11 @@ class _Run:
         self.over = False
 
     async def open(self) -> None:
-        """One more connection, put to work; a refused one counts as a failed request."""
+        """One more connection, put to work; tried again when it is refused."""
         try:
             _, connection = await self.connect(lambda: _Connection(self))
         except OSError as error:
-            self.result.failed += 1
+            self.result.refused += 1
             self.result.note(f"cannot connect: {error}")
             self.tasks.add(task := asyncio.ensure_future(self._again()))
             task.add_done_callback(self.tasks.discard)
