@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-import tomllib
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -17,10 +16,14 @@ import typer
 from msgspec import Struct
 
 from primectl.config import topology
+from primectl.config.model import ClusterConfig
 from primectl.config.names import CLUSTER_NAME
 from primectl.config.topology import Place
 from primectl.control.running import supervisor_pid
 from primectl.errors import ChannelLost, ConfigError
+
+SAMPLE = ClusterConfig().name
+"""The cluster of the built-in sample, and of a file that names none."""
 
 
 class Selection(Struct, frozen=True):
@@ -46,14 +49,14 @@ def chosen_place(ctx: typer.Context, file: str | None, cluster: str | None) -> P
     return place_for(choose(running_clusters(), _name_here))
 
 
-def choose(running: Collection[str], in_file: Callable[[], str]) -> str:
+def choose(running: Collection[str], in_file: Callable[[], str | None], otherwise: str = SAMPLE) -> str:
     """The cluster meant when nothing was said; the file is only looked at if that helps. Raises ConfigError."""
     if len(running) == 1:
         return next(iter(running))
     here = in_file()
     if running and here not in running:
         raise ConfigError(f"{len(running)} clusters run: {', '.join(sorted(running))}", mend="Choose one with -c NAME")
-    return here
+    return here or otherwise
 
 
 def place_for(cluster: str) -> Place:
@@ -96,14 +99,19 @@ def _name_in(file: str) -> str:
     return default_config(file, Path.cwd()).config.cluster.name
 
 
-def _name_here() -> str:
-    """The cluster of the file in this folder, read leniently: a mistake in it must not hide a cluster that runs."""
-    from primectl.config.load import FILE_NAME, FIRST_SAMPLE
+def _name_here() -> str | None:
+    """The cluster of the file in this folder, None without one.
+
+    Read leniently: a mistake in it must not hide a cluster that runs.
+    """
+    import tomllib
+
+    from primectl.config.load import FILE_NAME
 
     try:
         with open(FILE_NAME, "rb") as file:
             table = tomllib.load(file).get("cluster", {})
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return FIRST_SAMPLE
-    name = table.get("name", FIRST_SAMPLE) if isinstance(table, dict) else FIRST_SAMPLE
-    return name if isinstance(name, str) and _is_name(name) else FIRST_SAMPLE
+        return None
+    name = table.get("name", SAMPLE) if isinstance(table, dict) else SAMPLE
+    return name if isinstance(name, str) and _is_name(name) else None

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import typer
 
 from primectl.cli import options
@@ -29,6 +34,7 @@ def down(
 
     What is left after --timeout (supervisor.stop_timeout of the config, 30s) is killed; 0s kills at once.
     """
+    asked_s = options.seconds(timeout) if timeout else None
     place = chosen_place(ctx, file, cluster)
     pid = supervisor_pid(place)
     if pid is None:
@@ -36,28 +42,35 @@ def down(
         if as_json:
             say_json(rounded(Stopped(place.cluster, 0, 0, len(ended), [], 0.0)))
         else:
-            what = f"ended what it left: {name_list(ended)}" if ended else "it left no process"
+            what = f"ended what it left: {name_list(ended, most=len(ended))}" if ended else "it left no process"
             say(f"the supervisor of cluster {place.cluster} was gone; {what}")
         return
-    limit_s = options.seconds(timeout) if timeout else read_config(place).supervisor.stop_timeout
-    with ProgressLine() as progress:
-        with ControlClient(place) as client:
-            wait_s = limit_s + KILLING_S
-            stopped = client.ask("POST", "/stop", Stop(limit_s), Stopped, timeout_s=wait_s, on_progress=progress)
-        wait_until_gone(pid)
+    limit_s = read_config(place).supervisor.stop_timeout if asked_s is None else asked_s
+    with ProgressLine() as progress, seen_off(pid), ControlClient(place) as client:
+        wait_s = limit_s + KILLING_S
+        stopped = client.ask("POST", "/stop", Stop(limit_s), Stopped, timeout_s=wait_s, on_progress=progress)
     if as_json:
         say_json(rounded(stopped))
     else:
         say(stopped_text(stopped))
 
 
-def wait_until_gone(pid: int) -> None:
-    """The supervisor has answered and leaves: when we return, its files are gone, too. Raises TimedOut."""
-    import psutil
+@contextmanager
+def seen_off(pid: int) -> Iterator[None]:
+    """At the end, wait until the supervisor has left: then its files are gone, too. Raises TimedOut.
 
+    By pidfd, since it may stay a zombie of whoever started it.
+    """
     try:
-        psutil.Process(pid).wait(KILLING_S)
-    except psutil.NoSuchProcess:
+        life = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield
         return
-    except psutil.TimeoutExpired:
-        raise TimedOut(f"the supervisor (pid {pid}) has stopped the cluster and does not leave") from None
+    try:
+        yield
+        poller = select.poll()
+        poller.register(life, select.POLLIN)
+        if not poller.poll(KILLING_S * 1000):
+            raise TimedOut(f"the supervisor (pid {pid}) has stopped the cluster and does not leave")
+    finally:
+        os.close(life)

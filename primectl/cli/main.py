@@ -76,7 +76,7 @@ def _as_typed(parameter: Any, ctx: Any, value: Any) -> Any:
     if value is None and parameter.nargs != 1:
         value = ()
     if parameter.required and value in (None, ()):
-        raise UsageError(f"{parameter.human_readable_name} is missing", ctx)
+        raise UsageError(f"{parameter.metavar or parameter.name} is missing", ctx)
     return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
 
 
@@ -141,4 +141,6 @@ def usage_line(error: Exception) -> str:
     ctx = getattr(error, "ctx", None)
     command = ctx.command_path if ctx is not None else "primectl"
     what = " ".join(error.format_message().split()) if hasattr(error, "format_message") else str(error)
-    return f"{command}: {what[:1].lower()}{what[1:].rstrip('.')}. See `{command} --help`"
+    if what[1:2].islower():  # a sentence of typer's, not one of our metavars
+        what = f"{what[0].lower()}{what[1:]}"
+    return f"{command}: {what.rstrip('.')}. See `{command} --help`"

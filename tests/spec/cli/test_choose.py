@@ -24,6 +24,15 @@ def test_among_several_the_one_in_the_file_here_is_meant() -> None:
     assert choose(["art", "prime", "shop"], lambda: "prime") == "prime"
 
 
+def test_without_any_cluster_or_file_the_sample_is_meant() -> None:
+    assert choose([], lambda: None) == "prime"
+
+
+def test_the_sample_is_not_meant_just_because_there_is_no_file() -> None:
+    with pytest.raises(ConfigError, match="Choose one"):
+        choose(["prime", "shop"], lambda: None)
+
+
 def test_several_that_are_all_elsewhere_are_named_for_a_choice() -> None:
     with pytest.raises(ConfigError) as caught:
         choose(["shop", "art"], lambda: "prime")
