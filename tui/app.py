@@ -66,7 +66,7 @@ class Delivered(Message):
         self.take = take
 
 
-class Console(App[str]):
+class Console(App[str], inherit_bindings=False):
     """The app. It ends with what is to be said once the terminal is back."""
 
     CSS_PATH = "console.tcss"

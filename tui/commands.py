@@ -5,6 +5,7 @@ Key bindings, the hints at the bottom, help, the palette and the completion of `
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
@@ -89,13 +90,16 @@ def _first(words: Words, otherwise: str = "") -> str:
     return words[0] if words else otherwise
 
 
+_SIZE = re.compile(r"[+-]?[0-9]{1,6}", re.ASCII)
+
+
 def _scale(aim: Aim, words: Words) -> Order:
     """`scale compute 5`, `scale compute=+2`, and after a key or a bare `scale` whatever the cursor is on."""
     pool, equals, size = _first(words, aim.pool).partition("=")
     size = size if equals else _first(words[1:])
     if not pool:
         return messages.Refused(_nothing_there(aim, "pool"))
-    if len(words) > 2 or (size and not (size.lstrip("+-").isdecimal() and len(size) - len(size.lstrip("+-")) <= 1)):
+    if len(words) > (1 if equals else 2) or (size and not _SIZE.fullmatch(size)):
         return messages.Refused("scale takes a pool and a number: scale compute 5, scale compute=+2")
     return messages.ScaleRequested(pool, size)
 

@@ -135,6 +135,15 @@ class Stage:
         self.channel = channel
         self.clock = clock
         self.pilot = pilot
+        self.said: list[str] = []
+        """Every toast so far; Textual forgets those that have faded."""
+        notify = console.notify
+
+        def note(message: str, **how: Any) -> None:
+            self.said.append(message)
+            notify(message, **how)
+
+        console.notify = note  # type: ignore[method-assign]
 
     async def show(self, *messages: ClusterSnapshot | Event | list[LogLine]) -> None:
         """Publish, and wait until it is painted."""
@@ -150,9 +159,8 @@ class Stage:
 
     async def settle(self) -> None:
         """Until everything that is under way has been handled and painted."""
-        for _ in range(3):
-            await self.pilot.pause()
-            self.console._tick()
+        await self.pilot.pause()
+        self.console._tick()
         await self.pilot.pause()
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
@@ -182,9 +190,6 @@ class Stage:
             if wanted in line:
                 return line
         raise AssertionError(f"{wanted!r} is not on screen:\n{self.frame()}")
-
-    def toasts(self) -> list[str]:
-        return [notification.message for notification in self.console._notifications]
 
     @property
     def left(self) -> bool:

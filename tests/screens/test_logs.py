@@ -100,7 +100,7 @@ async def test_only_matches_can_be_shown_and_escape_shows_all_again():
         await open_logs(stage)
         await stage.show(lines("good", "bad thing", "good"))
         await stage.press("ampersand")
-        assert stage.toasts() == ["nothing to match yet: / looks for a text"]
+        assert stage.said == ["nothing to match yet: / looks for a text"]
         await stage.press("slash")
         await stage.type("bad")
         await stage.press("enter", "ampersand")
@@ -139,7 +139,7 @@ async def test_a_tail_that_cannot_be_had_is_said_and_live_lines_still_come():
     async with a_stage() as stage:
         stage.channel.answers["/logs"] = NotFound("no such process")
         await open_logs(stage)
-        assert "no such process" in stage.toasts()
+        assert "no such process" in stage.said
         await stage.show(lines("live"))
         assert "live" in stage.frame()
 

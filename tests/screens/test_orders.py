@@ -29,7 +29,7 @@ async def test_scale_holds_a_value_and_sends_nothing_before_enter():
         assert stage.channel.posts() == []
         await ordered(stage, "enter")
         assert stage.channel.posts() == [("/scale", Scale("compute", "7"))]
-        await stage.until(lambda: "compute 4 → 7 workers in 100ms" in stage.toasts(), "the receipt")
+        await stage.until(lambda: "compute 4 → 7 workers in 100ms" in stage.said, "the receipt")
 
 
 async def test_digits_type_a_size_and_equals_goes_back():
@@ -96,7 +96,7 @@ async def test_kill_of_an_idle_pool_asks_plainly_and_cancel_has_the_focus():
         assert stage.channel.posts() == []
         await ordered(stage, "K", "tab", "enter")
         assert stage.channel.posts() == [("/kill", Kill("parse"))]
-        await stage.until(lambda: "KILL acknowledged by 2 of 2 in 50ms" in stage.toasts(), "the receipt")
+        await stage.until(lambda: "KILL acknowledged by 2 of 2 in 50ms" in stage.said, "the receipt")
 
 
 async def test_kill_that_loses_jobs_wants_the_name_of_its_target():
@@ -143,7 +143,7 @@ async def test_an_order_that_is_refused_says_why():
     async with a_stage(BUSY) as stage:
         stage.channel.answers["/kill"] = CommandRefused("the cluster is stopping [/x]", "kill", "Wait.")
         await ordered(stage, "K", "tab", "enter")
-        await stage.until(lambda: "kill: the cluster is stopping [/x]. Wait." in stage.toasts(), "the refusal")
+        await stage.until(lambda: "kill: the cluster is stopping [/x]. Wait." in stage.said, "the refusal")
 
 
 # --- restart ----------------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ async def test_restart_asks_and_sends():
         assert stage.channel.posts() == []
         await ordered(stage, "R", "tab", "enter")
         assert stage.channel.posts() == [("/restart", Restart("parse"))]
-        await stage.until(lambda: "restarted parse: 2 processes in 500ms" in stage.toasts(), "the receipt")
+        await stage.until(lambda: "restarted parse: 2 processes in 500ms" in stage.said, "the receipt")
 
 
 # --- stop -------------------------------------------------------------------------------------------------------------

@@ -117,9 +117,10 @@ async def test_hostile_text_is_shown_and_not_obeyed_on_every_screen():
     evil = a_cluster(a_pool(HOSTILE, queued=9, failed_workers=1), cluster=HOSTILE, progress=HOSTILE)
     async with a_stage(evil) as stage:
         await stage.show(an_event(1, text=HOSTILE, subject=HOSTILE, kind=HOSTILE, operator=HOSTILE))
-        for keys in (("1",), ("enter",), ("l",), ("7",), ("3",), ("question_mark",), ("escape",), ("1", "s"), ("escape",),
-                     ("K",), ("escape",), ("R",), ("escape",), ("X",), ("escape",)):  # fmt: skip
-            await stage.press(*keys)
+        views = ["1", "enter", "l", "7", "3", "question_mark", "escape", "1"]
+        dialogs = [key for dialog in "sKRX" for key in (dialog, "escape")]
+        for key in views + dialogs:
+            await stage.press(key)
             assert all(char.isprintable() for char in stage.frame().replace("\n", ""))
         await stage.press("1")
         assert "␛]52" in stage.frame()
@@ -162,4 +163,4 @@ async def test_only_lines_that_changed_are_painted_again():
 
 async def test_a_notice_is_shown_at_the_start():
     async with a_stage(notice="No cluster was running: started [prime]") as stage:
-        assert stage.toasts() == ["No cluster was running: started [prime]"]
+        assert [n.message for n in stage.console._notifications] == ["No cluster was running: started [prime]"]

@@ -111,20 +111,20 @@ POOL_HEADERS = ("POOL", "WORKERS", "BUSY", "IDLE", "QUEUED", "RATE/s", "UTIL", "
 """Of `pool_rows`, for printed tables."""
 
 POOL_COLUMNS = (
-    Column("POOL", 9, grow=20, few_first=True),
+    Column("POOL", 8, grow=20, few_first=True),
     Column("QUEUE", 6, right=True),
     Column("Δ/s", 5, right=True, drop=3),
     Column("WAIT", 5, right=True, drop=4),
-    Column("WORKERS", 11, drop=2, grow=18),
+    Column("WORKERS", 14, drop=2, grow=18),
     Column("EACH", 12, drop=12, grow=40),
-    Column("UTIL", 10, drop=6, grow=16),
+    Column("UTIL", 9, drop=6),
     Column("QUEUE, LAST MINUTE", 18, drop=11, grow=60),
     Column("IN/s", 5, right=True, drop=8),
     Column("OUT/s", 5, right=True, drop=5),
     Column("P50", 5, right=True, drop=9),
     Column("P99", 5, right=True, drop=7),
     Column("FAILED", 6, right=True, drop=10),
-    Column("STATE", 5, grow=8),
+    Column("STATE", 6),
 )
 
 
@@ -204,7 +204,7 @@ def _pool_row(pool: PoolSnapshot, workers: list[ProcessSnapshot], trends: Trends
                 (
                     Part(full, load_tone(pool.utilisation)),
                     Part(empty, Tone.DIM),
-                    Part(units.share(pool.utilisation).rjust(5), load_tone(pool.utilisation)),
+                    Part(units.share(pool.utilisation).rjust(4), load_tone(pool.utilisation)),
                 ),
                 pool.utilisation,
             ),

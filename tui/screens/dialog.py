@@ -19,7 +19,7 @@ from textual.widgets import Button
 from tui.messages import CopyRequested
 from tui.present.clean import clean
 from tui.present.tables import Line, Part, Tone
-from tui.screens.view import Moment
+from tui.screens.view import Moment, has_widgets
 from tui.widgets.lines import Lines
 
 AnswerT = TypeVar("AnswerT")
@@ -84,7 +84,8 @@ class Dialog(ModalScreen[AnswerT], Generic[AnswerT], inherit_bindings=False):
     def paint(self, moment: Moment) -> None:
         """The picture goes on while the question stands."""
         self.moment = moment
-        self.repaint()
+        if has_widgets(self):
+            self.repaint()
 
     def repaint(self) -> None:
         self.query_one("#heading", Lines).draw([(Part(clean(self.heading()), self.TONE),)])

@@ -34,6 +34,7 @@ class Overview(View):
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__()
         self._now = now
+        self._crew_of = ""
 
     def body(self) -> ComposeResult:
         yield Lines(id="front")
@@ -98,7 +99,11 @@ class Overview(View):
         self.query_one("#rate-chart", Spark).show(
             f"DONE/s  {name}", [point.rate for point in points], units.rate, least=8, tones=CALM
         )
-        self.query_one("#crew", LiveTable).show(process_table(picture.snapshot, pool.name))
+        crew = self.query_one("#crew", LiveTable)
+        if self._crew_of != pool.name:
+            self._crew_of = pool.name
+            crew.release()
+        crew.show(process_table(picture.snapshot, pool.name))
 
     def _draw(self, name: str, lines: list[Line]) -> None:
         self.query_one(f"#{name}", Lines).draw(lines)

@@ -53,6 +53,10 @@ class StopDialog(Dialog[bool]):
         self._cluster = cluster
         self._stopping = stopping
 
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(Button).focus()  # the first: Cancel, Hide, or at the end Leave
+
     def heading(self) -> str:
         if self._stopping is None:
             return f"Stop cluster {self._cluster}"
@@ -106,5 +110,5 @@ class StopDialog(Dialog[bool]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         if event.button.id == "leave":
-            self.post_message(LeaveRequested())
+            self.app.post_message(LeaveRequested())
         self.dismiss(True if event.button.id == "stop" else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.screen import Screen
@@ -44,6 +44,11 @@ class Moment(NamedTuple):
     @property
     def stale(self) -> bool:
         return self.picture.stale(self.now)
+
+
+def has_widgets(screen: Screen[Any]) -> bool:
+    """False before a screen is composed and while it is taken down, when timers may still reach it."""
+    return screen.is_mounted and not screen._pruning and screen.app.is_running
 
 
 class View(Screen[None], inherit_bindings=False):
@@ -101,6 +106,8 @@ class View(Screen[None], inherit_bindings=False):
     def paint(self, moment: Moment) -> None:
         """Show this moment."""
         self.moment = moment
+        if not has_widgets(self):
+            return
         picture, width = moment.picture, self.size.width
         self.set_class(moment.stale and picture.known, "-stale")
         status = self.query_one("#status", Lines)

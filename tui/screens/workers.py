@@ -40,6 +40,7 @@ class Workers(View):
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__()
         self._now = now
+        self._shown = ""
         self._pools_by_process: dict[str, str] = {}
 
     def body(self) -> ComposeResult:
@@ -61,7 +62,11 @@ class Workers(View):
         self.query_one("#pool", Lines).draw(_pool_lines(picture, self.target, self.size.width))
         self.query_one("#strip", WorkerStrip).show(workers, most=4)
         self.query_one("#table-rule", Lines).draw([rule(self.size.width)])
-        self.query_one("#processes", LiveTable).show(process_table(snapshot, self.target))
+        table = self.query_one("#processes", LiveTable)
+        if self._shown != self.target:
+            self._shown = self.target
+            table.release()
+        table.show(process_table(snapshot, self.target))
 
     def on_live_table_chosen(self) -> None:
         self.post_message(Opened())

@@ -100,6 +100,12 @@ class LiveTable(Lines, can_focus=True, inherit_bindings=False):
         self._arrange()
         self._paint()
 
+    def release(self) -> None:
+        """Forget the cursor: the next rows are about something else, and it begins at the first of them."""
+        self._cursor = ""
+        self._top = 0
+        self._moved_at = float("-inf")
+
     def move(self, unit: str, by: int) -> None:
         """Move the cursor by `by` lines, pages or half pages, or to the end that `by` points to."""
         if not self._order:
