@@ -58,6 +58,14 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = PATIENCE_S, what
         time.sleep(POLL_S)
 
 
+def alive(pid: int) -> bool:
+    """Whether the process still runs; a zombie has ended, and waits for whoever started it."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 class ClusterUnderTest:
     """A context manager; `up` starts the cluster, everything else goes through the command line as an operator would.
 

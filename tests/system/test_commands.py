@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pty
@@ -13,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 
-import psutil
 import pytest
 
-from tests.support.cluster import ClusterUnderTest, wait_until
+from tests.support.cluster import ClusterUnderTest, alive, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +57,7 @@ def test_a_cluster_comes_up_answers_and_goes_down_leaving_nothing(down: ClusterU
     assert (report["cluster"], report["killed"]) == ("prime", [])
     assert down.processes_left() == []
     assert down.files_left() == []
-    assert not any(map(psutil.pid_exists, pids.values()))
+    assert not any(map(alive, pids.values()))
 
 
 def test_ps_has_the_processes_and_fields_of_the_contract(cluster: ClusterUnderTest) -> None:
@@ -86,7 +84,7 @@ def test_ps_has_the_processes_and_fields_of_the_contract(cluster: ClusterUnderTe
             "id", "role", "pool", "pid", "state", "busy", "uptime_s", "restarts", "jobs", "cpu_percent", "rss_bytes",
         }  # fmt: skip
         assert process["state"] == "running"
-        assert psutil.pid_exists(process["pid"])
+        assert alive(process["pid"])
 
 
 def test_ps_for_people_is_a_table_without_colour_in_a_pipe(cluster: ClusterUnderTest) -> None:
@@ -225,7 +223,7 @@ def test_a_kill_is_acknowledged_by_all_it_reaches_and_they_are_replaced(
     before = cluster.pids()
     told = cluster.json("kill", target, "--yes")
     assert set(told["addressed"]) == set(told["acknowledged"]) == hit
-    assert not any(psutil.pid_exists(before[process]) for process in hit)
+    assert not any(alive(before[process]) for process in hit)
     wait_until(lambda: cluster.pool("compute")["idle"] == 2 and cluster.pool("parse")["idle"] == 1, what="replacements")
     after = cluster.pids()
     assert {process for process, pid in after.items() if before[process] != pid} == hit
@@ -374,7 +372,7 @@ def test_down_does_not_wait_for_whoever_started_the_cluster(down: ClusterUnderTe
     process = down.spawn("up")
     wait_until(lambda: down.cli("ps", code=None).returncode == 0 and down.ps()["state"] == "running", what="up")
     assert down.cli("down").stdout.startswith("cluster prime stopped in ")
-    assert _is_zombie(process.pid)
+    assert not alive(process.pid)
     process.communicate(timeout=30)
     assert process.returncode == 0
 
@@ -391,7 +389,7 @@ def test_down_clears_up_after_a_supervisor_that_was_killed(down: ClusterUnderTes
     down.up()
     pids = down.pids()
     os.kill(pids["supervisor"], signal.SIGKILL)
-    wait_until(lambda: not psutil.pid_exists(pids["supervisor"]) or _is_zombie(pids["supervisor"]), what="its end")
+    wait_until(lambda: not alive(pids["supervisor"]), what="its end")
     refused = down.cli("ps", code=3)
     assert is_line(refused.stderr)
     told = down.cli("down").stdout
@@ -400,12 +398,6 @@ def test_down_clears_up_after_a_supervisor_that_was_killed(down: ClusterUnderTes
     assert "server.1" in told
     assert down.processes_left() == []
     assert down.files_left() == []
-
-
-def _is_zombie(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    return True
 
 
 # --- in the foreground ------------------------------------------------------------------------------------------------
