@@ -1,0 +1,87 @@
+"""How many requests a second the two-pool sample answers, against a bare server that computes inline, in one run.
+
+    python -m tests.bench.throughput [--seconds 4] [--connections 64]
+
+The floor is `bare_http`: uvloop and httptools, no process in between. The rounds alternate, so that what the machine
+does besides hits all alike; `ratio` is the median of the rounds' ratios to the floor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench.report import report
+from tests.support.cluster import PRIME, ClusterUnderTest
+from tests.support.load import closed, primes
+
+ROUNDS = 3
+INLINE = Path(__file__).with_name("inline.py")
+PRIME_SAMPLE = PRIME.replace(':compute"\nworkers = 2', ':compute"\nworkers = 4').replace(
+    ':parse"\nworkers = 1', ':parse"\nworkers = 2'
+)
+
+
+@contextmanager
+def bare() -> Iterator[str]:
+    """The floor; yields its URL."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.bare_http"], stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
+    )
+    try:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+    finally:
+        server.terminate()
+        server.wait()
+        server.stdout.close()
+
+
+@contextmanager
+def running(config: str) -> Iterator[str]:
+    with ClusterUnderTest(config, files={"inline.py": INLINE.read_text()}) as cluster:
+        yield cluster.up().url
+
+
+async def measure(url: str, connections: int, seconds: float) -> dict[str, float]:
+    """Requests a second and latencies; every answer is checked."""
+    result = await closed(url, primes(), connections=connections, seconds=seconds)
+    assert (result.wrong, result.failed) == (0, 0), result
+    return {"rate": result.rate, "p50_ms": result.p50_ms, "p99_ms": result.p99_ms}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--connections", type=int, default=64)
+    options = parser.parse_args()
+    without_log = PRIME_SAMPLE.replace("[routes]", "access_log = false\n\n[routes]")
+    subjects = {"two_pools": without_log, "two_pools_access_log": PRIME_SAMPLE, "one_pool": ONE_POOL}
+    with ExitStack() as stack:
+        urls = {"bare": stack.enter_context(bare())}
+        urls |= {name: stack.enter_context(running(config)) for name, config in subjects.items()}
+        for connections in (options.connections, 1):
+            rounds: dict[str, list[dict[str, float]]] = {name: [] for name in urls}
+            for url in urls.values():  # warm up
+                asyncio.run(measure(url, connections, 0.5))
+            for _ in range(ROUNDS):
+                for name, url in urls.items():
+                    rounds[name].append(asyncio.run(measure(url, connections, options.seconds)))
+            for name, figures in rounds.items():
+                told: dict[str, Any] = {
+                    key: round(median(figure[key] for figure in figures), 3) for key in ("rate", "p50_ms", "p99_ms")
+                }
+                pairs = zip(figures, rounds["bare"], strict=True)
+                told["ratio"] = round(median(own["rate"] / floor["rate"] for own, floor in pairs), 3)
+                report("throughput", name, {"connections": connections, "seconds": options.seconds}, told, n=ROUNDS)
+
+
+if __name__ == "__main__":
+    main()
