@@ -27,6 +27,21 @@ INLINE = Path(__file__).with_name("inline.py")
 PRIME_SAMPLE = PRIME.replace(':compute"\nworkers = 2', ':compute"\nworkers = 4').replace(
     ':parse"\nworkers = 1', ':parse"\nworkers = 2'
 )
+ONE_POOL = """
+[cluster]
+name = "{name}"
+
+[server]
+listen = "http://127.0.0.1:0"
+access_log = false
+
+[routes]
+"/is_prime" = "one"
+
+[pools.one]
+handler = "inline:is_prime"
+workers = 4
+"""
 
 
 @contextmanager
