@@ -24,6 +24,7 @@ from primectl.config.topology import ClusterFile
 from primectl.errors import PrimectlError
 from primectl.wire.stats import ClusterSnapshot
 from supervisor.run import ClusterDidNotStart, serve
+from supervisor.spawn import PROGRAMS, Programs
 
 
 class Notifier:
@@ -66,7 +67,7 @@ def detach() -> None:
     os.close(null)
 
 
-def main() -> int:
+def main(programs: Programs = PROGRAMS) -> int:
     parser = argparse.ArgumentParser(prog="python -m supervisor", description="Started by `primectl up -d`.")
     parser.add_argument("--notify-fd", type=int, required=True)
     fd = parser.parse_args().notify_fd
@@ -83,6 +84,7 @@ def main() -> int:
             on_progress=notifier.progress,
             on_ready=notifier.ready,
             capture=True,
+            programs=programs,
         )
     except PrimectlError as error:
         notifier.failed(error)

@@ -137,6 +137,8 @@ class Cluster:
         self._out: list[Action] = []
         self._moved = False
         self._deadline: float | None = None
+        self.is_calm = False
+        """Nobody waits for anything: no order is under way and every process runs."""
         self.counters: dict[str, int] = {}
 
     # --- the machine --------------------------------------------------------------------------------------------------
@@ -217,15 +219,16 @@ class Cluster:
     def _settle(self, now: float) -> None:
         while self._moved and not self._left:
             self._moved = False
-            for step in plan.reconcile(self._wanted(), self._seen(now), now):
-                self._apply(step, now)
             # The stop comes last: whoever waits for the same deaths is answered before the supervisor leaves.
             for operation in sorted(self._operations, key=lambda operation: operation is self._stopping):
                 self._take_turn(operation, operation.advance(self._processes, now), now)
+            for step in plan.reconcile(self._wanted(), self._seen(now), now):
+                self._apply(step, now)
             self._fork_what_waits(now)
             self._fail_what_waits_in_vain(now)
             self._judge(now)
         self._deadline = self._earliest()
+        self.is_calm = not self._operations and all(p.state is S.RUNNING for p in self._processes.values())
 
     def _apply(self, step: Step, now: float) -> None:
         self._moved = True
@@ -414,6 +417,9 @@ class Cluster:
             process.cause = cause_of(status, tail)
         if self._state is ClusterState.STARTING:
             self._fail_start(process, tail)
+        if self._failure is not None:
+            process.deadline = now
+            return
         self._back_off(process, was_killed_from_outside(status, ready_s), now)
 
     def _back_off(self, process: Process, counts_not: bool, now: float) -> None:
@@ -483,6 +489,7 @@ class Cluster:
 
     def _give_up_start(self, failure: StartFailure) -> None:
         self._failure = failure
+        self._moved = True
         self._state = ClusterState.FAILED
         self._tell("start_failed", self._name, failure.what)
         self._out.append(CloseListeners())
@@ -806,7 +813,8 @@ class Cluster:
         kind, subject, text = in_words(body)
         if isinstance(body, Stopped):
             self._left = True
-            self._tell(kind, self._name, text, operation.operator)
+            if self._failure is None:
+                self._tell(kind, self._name, text, operation.operator)
             self._out.append(Leave(body if self._failure is None else self._failure))
         else:
             self._tell(kind, subject or self._name, text, operation.operator)

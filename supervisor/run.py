@@ -64,7 +64,7 @@ from supervisor.listen import Listeners
 from supervisor.logtail import LogTail
 from supervisor.plan import nearest, printable
 from supervisor.probe import ROUND_S, TURNS, Probe
-from supervisor.spawn import Spawner
+from supervisor.spawn import PROGRAMS, Programs, Spawner
 from supervisor.zygotes import Zygotes
 
 FEED_S = 0.25
@@ -102,12 +102,13 @@ def serve(
     on_ready: Callable[[ClusterSnapshot], None] = lambda _: None,
     report: Callable[[Stopped], None] = lambda _: None,
     capture: bool = False,
+    programs: Programs = PROGRAMS,
 ) -> int:
     """Run a cluster until it is stopped; 0 when cleanly. Blocking, for the main thread of a process.
 
     SIGINT, SIGTERM or SIGHUP once stop it cleanly, twice at once. Raises CommandRefused when it runs already,
     ConfigError and StartFailed when it cannot start; nothing is left then. `capture` makes the supervisor's log the
-    process's stdout and stderr too.
+    process's stdout and stderr too; `programs` is what to run for each kind of process.
     """
     cluster = ClusterFile(place, config, config_path, import_path)
     clock = SystemClock()
@@ -130,7 +131,7 @@ def serve(
         runtime.write_cluster_file(cluster)
         hooks = Hooks(on_progress, on_ready, report)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            supervisor = Supervisor(cluster, listeners, log, clock, runner.get_loop(), hooks)
+            supervisor = Supervisor(cluster, listeners, log, clock, runner.get_loop(), hooks, programs)
             try:
                 outcome = runner.run(supervisor.run())
             except Exception:
@@ -161,6 +162,7 @@ class Supervisor:
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
         hooks: Hooks,
+        programs: Programs,
     ) -> None:
         self._place = cluster.place
         self._config = cluster.config
@@ -190,7 +192,7 @@ class Supervisor:
             )
             opened.callback(self._channel.close)
             self._closing = opened.pop_all()
-        self._spawner = Spawner(loop, cluster, listeners, self._emit)
+        self._spawner = Spawner(loop, cluster, listeners, self._emit, programs)
         self._zygotes = Zygotes(loop, self._spawner, self._place.log_file, self._emit, log)
         self._probe = Probe(clock)
         self._logtail = LogTail(self._place)
@@ -238,6 +240,7 @@ class Supervisor:
         if deadline is not None and self._clock.monotonic() >= deadline:
             self._ask(Ticked())
             deadline = self._cluster.next_deadline()
+        self._channel.calm = self._cluster.is_calm
         if self._spawner.changed:
             adopt.write_state(self._place, self._boot, self._spawner.entries())
         self._wake_at(deadline)
@@ -249,8 +252,9 @@ class Supervisor:
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, Exited):
-            # What it said last is read first: a server's final count comes before its end.
+            # What it said last is read first: a server's final count, the births that a zygote has told.
             self._channel.drain_reports()
+            self._zygotes.hear_out(event.process, event.incarnation)
         self._inbox.append(event)
         self._awake.set()
 

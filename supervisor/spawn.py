@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from primectl.config.topology import ClusterFile
@@ -24,7 +24,14 @@ INHERITED_FD = 7
 """Where a server finds its listening socket, and a zygote its end of the channel."""
 TAIL_LINES = 20
 
-_MODULES = {Kind.SERVER: "primectl.server", Kind.PROXY: "primectl.proxy", Kind.WORKER: "primectl.worker"}
+Programs = Mapping[Kind, tuple[str, ...]]
+"""What the interpreter is given to run, before our own options."""
+PROGRAMS: Programs = {
+    Kind.SERVER: ("-m", "primectl.server"),
+    Kind.PROXY: ("-m", "primectl.proxy"),
+    Kind.WORKER: ("-m", "primectl.worker"),
+    Kind.ZYGOTE: ("-m", "primectl.worker.zygote"),
+}
 _DEFAULT_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD]
 
 
@@ -50,8 +57,10 @@ class Spawner:
         cluster: ClusterFile,
         listeners: Listeners,
         emit: Callable[[Event], None],
+        programs: Programs,
     ) -> None:
         self._loop = loop
+        self._programs = programs
         self._cluster = cluster
         self._place = cluster.place
         self._listeners = listeners
@@ -65,19 +74,21 @@ class Spawner:
 
     def exec(self, order: Exec) -> None:
         """Start a process with an interpreter of its own."""
-        command = [_MODULES[order.kind], "--id", order.process, "--incarnation", str(order.incarnation)]
+        options = ["--id", order.process, "--incarnation", str(order.incarnation)]
         inherited = -1
         if order.kind is Kind.SERVER:
             inherited = self._listeners.fd(int(order.process.rpartition(".")[2]))
-            command += ["--listen-fd", str(INHERITED_FD)]
-        self.launch(order, command, inherited)
+            options += ["--listen-fd", str(INHERITED_FD)]
+        self.launch(order, options, inherited)
 
-    def launch(self, order: Exec, command: list[str], inherited: int) -> None:
-        """`command` is a module and its options; `inherited` a descriptor for INHERITED_FD, -1 for none."""
+    def launch(self, order: Exec, options: list[str], inherited: int) -> None:
+        """`inherited` is a descriptor for INHERITED_FD, -1 for none."""
         log = self._place.log_file(order.process)
         log_from = size(log)
-        argv = [sys.executable, "-m", command[0], "--cluster-file", self._place.cluster_file, *command[1:]]
-        pool = self._cluster.config.pools.get(order.pool)
+        program = self._programs[order.kind]
+        argv = [sys.executable, *program, "--cluster-file", self._place.cluster_file, *options]
+        # A pool's env is for its handler; the proxy runs none.
+        env = self._cluster.config.pools[order.pool].env if order.kind in (Kind.WORKER, Kind.ZYGOTE) else {}
         actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
@@ -89,7 +100,7 @@ class Spawner:
             pid = os.posix_spawn(
                 sys.executable,
                 argv,
-                {**os.environ, **(pool.env if pool else {})},
+                {**os.environ, **env},
                 file_actions=actions,
                 setsid=True,
                 setsigmask=[],

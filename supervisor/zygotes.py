@@ -75,8 +75,7 @@ class Zygotes:
         line = self._lines[order.pool] = _Line(order, ours)
         self._loop.add_reader(ours.fileno(), self._receive, line)
         with theirs:
-            command = ["primectl.worker.zygote", "--pool", order.pool, "--fd", str(INHERITED_FD)]
-            self._spawner.launch(order, command, theirs.fileno())
+            self._spawner.launch(order, ["--pool", order.pool, "--fd", str(INHERITED_FD)], theirs.fileno())
 
     def fork(self, order: Fork) -> None:
         line = self._lines.get(order.pool)
@@ -91,6 +90,12 @@ class Zygotes:
         line = self._lines.get(order.process.removeprefix(zygote_id("")))
         if line is not None and line.incarnation == order.incarnation:
             self._drop(line.pool)
+
+    def hear_out(self, process: str, incarnation: int) -> None:
+        """Read what a zygote that has ended said before."""
+        line = self._lines.get(process.removeprefix(zygote_id("")))
+        if line is not None and (line.process, line.incarnation) == (process, incarnation):
+            self._receive(line)
 
     @property
     def are_forking(self) -> bool:

@@ -1,0 +1,115 @@
+"""Random histories: whatever happens in whatever order, the cluster ends up as it was last wanted."""
+
+import signal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from primectl.config.model import SupervisorConfig
+from primectl.wire.control import Kill, Restart, Scale, Stop
+from supervisor.events import Begun, Exited, Heard, Kind, Spawned
+from tests.support.world import World, a_config
+
+ORDERS = st.one_of(
+    st.builds(Scale, st.sampled_from(["compute", "parse"]), st.integers(0, 6).map(str)),
+    st.builds(Kill, st.sampled_from(["all", "compute", "compute.1", "proxy.parse", "role.server", "nobody"])),
+    st.builds(Restart, st.sampled_from(["all", "compute", "compute.2", "role.proxy", "server.1"])),
+)
+STEPS = st.one_of(
+    st.tuples(st.just("deliver"), st.integers(0, 1000)),
+    st.tuples(st.just("crash"), st.integers(0, 1000)),
+    st.tuples(st.just("deafen"), st.integers(0, 1000)),
+    st.tuples(st.just("wait"), st.floats(0.0, 3.0)),
+    st.tuples(st.just("ask"), ORDERS),
+)
+CALM = SupervisorConfig(crash_limit=10_000)
+
+
+def play(world, steps):
+    """Events of one sender stay in order; those of different senders come in any."""
+    askers = []
+    for step, value in steps:
+        match step:
+            case "deliver" if world.pending:
+                deliver(world, world.pending[value % len(world.pending)])
+            case "crash" if world.alive:
+                life = sorted(world.alive.values(), key=lambda life: life.process)[value % len(world.alive)]
+                world._end(life, -signal.SIGSEGV)
+            case "deafen" if world.alive:
+                life = sorted(world.alive.values(), key=lambda life: life.process)[value % len(world.alive)]
+                life.deaf = life.kind is not Kind.ZYGOTE
+            case "wait":
+                world.pass_time(value)
+            case "ask":
+                askers.append(world.ask(value))
+    return askers
+
+
+def deliver(world, chosen):
+    if isinstance(chosen, Exited) and chosen.process not in WITHOUT_ZYGOTE:
+        # A worker is watched only once its birth is known.
+        born = [event for event in world.pending if isinstance(event, Spawned) and event.process == chosen.process]
+        chosen = born[0] if born else chosen
+    first = next(event for event in world.pending if sender_of(event) == sender_of(chosen))
+    world.pending.remove(first)
+    world.tell(first)
+
+
+WITHOUT_ZYGOTE = {"server.1", "proxy.compute", "proxy.parse", "zygote.compute", "zygote.parse"}
+
+
+def sender_of(event):
+    """A worker's birth is told by its zygote, its reports come from itself, its end from the kernel."""
+    if isinstance(event, Heard):
+        return event.envelope.sender
+    if isinstance(event, Spawned) and event.process not in WITHOUT_ZYGOTE:
+        return f"zygote.{event.process.partition('.')[0]}"
+    return event.process
+
+
+def come_to_rest(world):
+    """An operator ends what does not listen; then everything has time to happen."""
+    for life in list(world.alive.values()):
+        if life.deaf:
+            world._end(life, -signal.SIGKILL)
+    world.settle()
+    for _ in range(4):
+        world.pass_time(60.0)
+
+
+@settings(max_examples=2500, deadline=None)
+@given(st.lists(STEPS, max_size=40))
+def test_wanted_and_actual_converge_and_every_order_is_answered_once(steps):
+    world = World(a_config(supervisor=CALM))
+    world.start()
+    askers = play(world, steps)
+    come_to_rest(world)
+    shown = world.cluster.snapshot()
+    for pool in shown.pools:
+        workers = [name for name in world.workers(pool.name) if world.state(name) == "running"]
+        assert len(workers) == len(world.workers(pool.name)) == pool.target == pool.workers
+    assert {process.id for process in shown.processes} - {"supervisor"} == {
+        life.process for life in world.alive.values() if life.kind is not Kind.ZYGOTE
+    }
+    for process in shown.processes[1:]:
+        assert process.state == "running"
+        assert process.pid == world.alive[process.id].pid
+    for asker in askers:
+        assert world.answer(asker) is not None
+
+
+@settings(max_examples=2500, deadline=None)
+@given(st.lists(STEPS, max_size=30), st.floats(0.0, 5.0), st.booleans())
+def test_a_stop_always_ends_with_nobody_left(steps, timeout_s, while_starting):
+    world = World(a_config(supervisor=CALM))
+    if while_starting:
+        world.tell(Begun(""))
+    else:
+        world.start()
+        play(world, steps[:15])
+    asker = world.ask(Stop(timeout_s))
+    play(world, steps[15:])
+    come_to_rest(world)
+    assert world.outcome is not None
+    assert world.alive == {}
+    assert world.answer(asker) is not None

@@ -1,0 +1,122 @@
+"""Stand-ins for the data plane's processes: they speak the wire protocol and do no work, or misbehave as told.
+
+    python standin.py ROLE --cluster-file … --id … --incarnation … [--listen-fd 7]
+    python standin.py zygote --cluster-file … --pool … --fd 7
+
+$STANDIN (from the pool's env) is what goes wrong: `deaf` obeys nothing, `mute` never says READY, `dies` ends at once
+with status 3, `import-fails` is a zygote that cannot import, `once` dies only if it is the first of its pool.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from primectl.config.topology import ClusterFile
+from primectl.control.report import Reporter
+from primectl.wire.control import Drain, KillNow, Retire
+from primectl.wire.stats import Acknowledged, ProxySample, Role, ServerSample, WorkerSample
+from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, Imported, ImportFailed, encode, to_zygote
+
+SAMPLE_S = 0.25
+
+
+def fault() -> str:
+    return os.environ.get("STANDIN", "")
+
+
+def live(cluster: ClusterFile, role: Role, process: str, incarnation: int) -> None:
+    if fault() == "dies":
+        print("StandinError: told to die", file=sys.stderr)
+        sys.exit(3)
+    asked = os.eventfd(0)
+    if fault() == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: os.eventfd_write(asked, 1))
+    pool = process.removeprefix("proxy.") if role is Role.PROXY else process.rpartition(".")[0]
+    reporter = Reporter(zmq.Context(), cluster.place, process, incarnation, role, pool)
+    poller = zmq.Poller()
+    poller.register(reporter.commands, zmq.POLLIN)
+    poller.register(asked, zmq.POLLIN)
+    while True:
+        ready = dict(poller.poll(int(SAMPLE_S * 1000)))
+        if fault() == "mute":
+            continue
+        for command in reporter.receive():
+            if fault() == "deaf":
+                continue
+            if isinstance(command, KillNow):
+                os._exit(0)
+            if isinstance(command, Retire | Drain):
+                reporter.publish(Acknowledged(command.command))
+                ready[asked] = zmq.POLLIN
+        if asked in ready:
+            leave(reporter, role)
+        reporter.publish(sample(role))
+
+
+def leave(reporter: Reporter, role: Role) -> None:
+    if role is Role.SERVER:
+        reporter.publish(ServerSample(0, 0, 7, [0] * 6, [], True, {"finished": 4, "cancelled": 2}))
+    reporter.close()
+    zmq.Context.instance().term()
+    sys.exit(0)
+
+
+def sample(role: Role) -> ServerSample | ProxySample | WorkerSample:
+    if role is Role.SERVER:
+        return ServerSample(1, 0, 7, [0, 0, 7, 0, 0, 0], [])
+    if role is Role.PROXY:
+        return ProxySample(0, 0, 0.0, 7, 7, 0, 0, 0.1, [7], [])
+    return WorkerSample(7, 0, False)
+
+
+def zygote(cluster: ClusterFile, pool: str, channel: socket.socket) -> None:
+    if fault() == "import-fails":
+        channel.send(encode(ImportFailed("Traceback (most recent call last):\nModuleNotFoundError: No module 'gone'")))
+        sys.exit(1)
+    channel.send(encode(Imported()))
+    while packet := channel.recv(PACKET_LIMIT):
+        wishes = to_zygote(packet).wishes
+        if os.fork() == 0:
+            births = []
+            for wish in wishes:
+                pid = os.fork()
+                if pid == 0:
+                    channel.close()
+                    os.setsid()
+                    live(cluster, Role.WORKER, wish.worker, wish.incarnation)
+                births.append(Birth(wish.worker, wish.incarnation, pid))
+            channel.send(encode(Forked(births)))
+            os._exit(0)
+        os.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("role")
+    for option in ("--cluster-file", "--id", "--incarnation", "--listen-fd", "--pool", "--fd"):
+        parser.add_argument(option)
+    options = parser.parse_args()
+    cluster = msgspec.json.decode(Path(options.cluster_file).read_bytes(), type=ClusterFile)
+    if options.role == "zygote":
+        zygote(cluster, options.pool, socket.socket(fileno=int(options.fd)))
+        return
+    if options.listen_fd is not None:
+        # Ours is the socket that the supervisor bound: this raises if it is not.
+        assert select.select([], [int(options.listen_fd)], [], 0) is not None
+        socket.socket(fileno=os.dup(int(options.listen_fd))).getsockname()
+    live(cluster, Role(options.role), options.id, int(options.incarnation))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""A cluster's processes without processes: takes a supervisor core's actions, gives back what would happen.
+
+Events wait in `pending` until a test delivers them, in order or in any other. The world itself checks that no process
+id ever lives twice.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+
+from primectl.config.model import ClusterConfig, Config, PoolConfig, SupervisorConfig
+from primectl.wire.control import Drain, Hello, KillNow, Retire
+from primectl.wire.stats import Acknowledged, Ready, Report, ReportEnvelope, ServerSample
+from supervisor.cluster import Cluster
+from supervisor.events import (
+    Action,
+    Answer,
+    Asked,
+    Asker,
+    Begun,
+    Broadcast,
+    CloseZygote,
+    Event,
+    Exec,
+    Exited,
+    Fork,
+    HandlerImported,
+    Heard,
+    Kind,
+    Leave,
+    Order,
+    Signal,
+    Spawned,
+    Subscribed,
+    Tell,
+    Ticked,
+)
+
+
+def a_config(
+    compute: int = 2, parse: int = 1, spawn: str = "fork", supervisor: SupervisorConfig | None = None
+) -> Config:
+    return Config(
+        cluster=ClusterConfig(name="test"),
+        pools={
+            "parse": PoolConfig(handler="m:parse", workers=parse, spawn=spawn),  # type: ignore[arg-type]
+            "compute": PoolConfig(handler="m:compute", workers=compute, spawn=spawn),  # type: ignore[arg-type]
+        },
+        supervisor=supervisor or SupervisorConfig(),
+    )
+
+
+class Life:
+    """One living process."""
+
+    def __init__(self, process: str, incarnation: int, kind: Kind, pool: str, pid: int) -> None:
+        self.process, self.incarnation, self.kind, self.pool, self.pid = process, incarnation, kind, pool, pid
+        self.deaf = False
+        self.sequence = 0
+
+    def hears(self, topic: str) -> bool:
+        return topic in ("all", f"role.{self.kind}", f"proc.{self.process}", f"pool.{self.pool}")
+
+
+class World:
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or a_config()
+        self.cluster = Cluster(self.config, config_path="test.toml", incarnation=1000, pid=1, jitter=lambda: 0.0)
+        self.now = 100.0
+        self.alive: dict[str, Life] = {}
+        self.pending: list[Event] = []
+        self.actions: list[Action] = []
+        self.outcome: object = None
+        self.zygotes_hold_back = False
+        """A zygote is told to fork and says nothing."""
+        self.imports = True
+        self._pid = 100
+        self._asked = 0
+
+    # --- driving ------------------------------------------------------------------------------------------------------
+
+    def tell(self, *events: Event) -> list[Action]:
+        """Hand events to the core; what it wants is done at once and returned."""
+        wanted: list[Action] = []
+        for event in events:
+            actions = self.cluster.handle(event, self.now)
+            wanted += actions
+            for action in actions:
+                self._do(action)
+        self.actions += wanted
+        return wanted
+
+    def settle(self) -> list[Action]:
+        """Deliver what is pending, and what follows from it, until nothing is."""
+        wanted: list[Action] = []
+        while self.pending:
+            wanted += self.tell(self.pending.pop(0))
+        return wanted
+
+    def pass_time(self, seconds: float) -> list[Action]:
+        """Let time pass, with a tick at every deadline on the way."""
+        end = self.now + seconds
+        wanted: list[Action] = []
+        while (deadline := self.cluster.next_deadline()) is not None and deadline <= end:
+            self.now = max(self.now, deadline)
+            wanted += self.tell(Ticked())
+            wanted += self.settle()
+        self.now = end
+        return wanted
+
+    def start(self) -> list[Action]:
+        return self.tell(Begun("http://127.0.0.1:8002")) + self.settle()
+
+    def ask(self, order: Order) -> Asker:
+        self._asked += 1
+        asker = Asker(b"console", self._asked)
+        self.tell(Asked(order, "alice", asker))
+        return asker
+
+    def do(self, order: Order) -> Answer | None:
+        """Ask, let everything happen; the final answer, if there is one yet."""
+        asker = self.ask(order)
+        self.settle()
+        return self.answer(asker)
+
+    def answer(self, asker: Asker) -> Answer | None:
+        answers = [a for a in self.actions if isinstance(a, Answer) and a.asker == asker and a.status != 102]
+        assert len(answers) <= 1, "an order is answered once"
+        return answers[0] if answers else None
+
+    def die(self, process: str, status: int = 1, *tail: str) -> list[Action]:
+        life = self.alive.pop(process)
+        return self.tell(Exited(process, life.incarnation, status, tail))
+
+    def report(self, process: str, report: Report) -> list[Action]:
+        return self.tell(self._heard(self.alive[process], report))
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    def state(self, process: str) -> str:
+        return next((p.state for p in self.cluster.snapshot().processes if p.id == process), "unknown")
+
+    def workers(self, pool: str) -> list[str]:
+        return sorted(life.process for life in self.alive.values() if life.kind is Kind.WORKER and life.pool == pool)
+
+    def told(self, kind: str) -> list[str]:
+        return [action.text for action in self.actions if isinstance(action, Tell) and action.kind == kind]
+
+    def sent(self, actions: Sequence[Action]) -> list[tuple[str, object]]:
+        return [(action.topic, action.command) for action in actions if isinstance(action, Broadcast)]
+
+    # --- what the actions do ------------------------------------------------------------------------------------------
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Exec():
+                self._bear(action.process, action.incarnation, action.kind, action.pool)
+            case Fork():
+                if not self.zygotes_hold_back and f"zygote.{action.pool}" in self.alive:
+                    for worker in action.workers:
+                        self._bear(worker.process, worker.incarnation, Kind.WORKER, action.pool)
+            case Broadcast():
+                for life in list(self.alive.values()):
+                    if life.hears(action.topic):
+                        self._obey(life, action.command)
+            case Signal():
+                life = self.alive.get(action.process)
+                reached = life is not None and life.incarnation == action.incarnation
+                if reached and (action.number == signal.SIGKILL or not life.deaf):
+                    self._end(life, -action.number)
+            case CloseZygote():
+                if action.process in self.alive:
+                    self._end(self.alive[action.process], 0)
+            case Leave():
+                self.outcome = action.outcome
+
+    def _bear(self, process: str, incarnation: int, kind: Kind, pool: str) -> None:
+        assert process not in self.alive, f"{process} lives twice"
+        self._pid += 1
+        life = self.alive[process] = Life(process, incarnation, kind, pool, self._pid)
+        self.pending.append(Spawned(process, incarnation, self._pid))
+        if kind is not Kind.ZYGOTE:
+            self.pending.append(Subscribed(process))
+        elif self.imports:
+            self.pending.append(HandlerImported(process, life.incarnation))
+
+    def _end(self, life: Life, status: int) -> None:
+        if self.alive.get(life.process) is life:
+            del self.alive[life.process]
+            self.pending.append(Exited(life.process, life.incarnation, status))
+
+    def _obey(self, life: Life, command: object) -> None:
+        if life.deaf or life.kind is Kind.ZYGOTE:
+            return
+        match command:
+            case Hello():
+                self.pending.append(self._heard(life, Ready(life.pid)))
+            case KillNow():
+                self._end(life, 0)
+            case Retire() | Drain():
+                self.pending.append(self._heard(life, Acknowledged(command.command)))
+                if life.kind is Kind.SERVER:
+                    counted = ServerSample(0, 0, 9, [0] * 6, [], True, {"finished": 3, "cancelled": 1})
+                    self.pending.append(self._heard(life, counted))
+                self._end(life, 0)
+
+    def _heard(self, life: Life, report: Report) -> Heard:
+        life.sequence += 1
+        return Heard(ReportEnvelope(life.process, life.incarnation, life.sequence, report))
+
+
+def a_running_world(config: Config | None = None) -> World:
+    world = World(config)
+    world.start()
+    world.actions.clear()
+    return world
