@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from msgspec import Struct
 from textual.app import App
@@ -20,7 +20,6 @@ from textual.message import Message
 from textual.screen import Screen
 
 from primectl.clock import Clock, SystemClock
-from primectl.config.topology import Place
 from primectl.errors import PrimectlError
 from primectl.wire.control import (
     Events,
@@ -47,6 +46,9 @@ from tui.present.picture import Picture
 from tui.screens.overview import Overview
 from tui.screens.view import Moment, View
 from tui.theme import NIGHT
+
+if TYPE_CHECKING:
+    from primectl.config.topology import Place
 
 PAINTS_A_SECOND = 4
 EVENTS_ASKED = 200
@@ -524,8 +526,12 @@ class Registry(Provider):
 
 def run(place: Place, notice: str = "") -> int:
     """Open the console until the operator leaves; the exit code. `notice` is shown for a while at first."""
-    console = Console(ClusterChannel(place), place.cluster, notice)
+    return operate(Console(ClusterChannel(place), place.cluster, notice))
+
+
+def operate(console: Console) -> int:
+    """Run a console to its end, and say what is true of the cluster on the terminal that is the operator's again."""
     farewell = console.run()
     if farewell:
-        print(farewell)  # noqa: T201  the terminal is the operator's again
+        print(farewell)  # noqa: T201
     return console.return_code or 0

@@ -95,8 +95,9 @@ _SIZE = re.compile(r"[+-]?[0-9]{1,6}", re.ASCII)
 
 def _scale(aim: Aim, words: Words) -> Order:
     """`scale compute 5`, `scale compute=+2`, and after a key or a bare `scale` whatever the cursor is on."""
-    pool, equals, size = _first(words, aim.pool).partition("=")
+    pool, equals, size = _first(words).partition("=")
     size = size if equals else _first(words[1:])
+    pool = pool or aim.pool
     if not pool:
         return messages.Refused(_nothing_there(aim, "pool"))
     if len(words) > (1 if equals else 2) or (size and not _SIZE.fullmatch(size)):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec import Struct
 
-from primectl.config.topology import Place
 from primectl.wire.control import Progress
 from primectl.wire.stats import FeedMessage
+
+if TYPE_CHECKING:
+    from primectl.config.topology import Place
 
 SNAPSHOTS = "snapshot"
 EVENTS = "event"

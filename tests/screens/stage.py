@@ -6,10 +6,9 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from textual.pilot import Pilot
 
 from primectl.errors import PrimectlError
 from primectl.wire.control import Events, Logs, Progress
@@ -24,6 +23,9 @@ from primectl.wire.stats import (
 )
 from tests.support.snapshots import NOON, a_cluster
 from tui.app import Console
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
 
 NARROW = (80, 24)
 WIDE = (160, 50)

@@ -122,6 +122,7 @@ async def test_hostile_text_is_shown_and_not_obeyed_on_every_screen():
         for key in views + dialogs:
             await stage.press(key)
             assert all(char.isprintable() for char in stage.frame().replace("\n", ""))
+        assert stage.said == []
         await stage.press("1")
         assert "␛]52" in stage.frame()
         assert "[/x]" in stage.frame()

@@ -58,7 +58,7 @@ def freshness(age_s: float | None, waited_s: float) -> Part:
 def status_line(picture: Picture, cluster: str, age_s: float | None, waited_s: float, wall: float, width: int) -> Line:
     """The first line of every screen: whose picture this is, how fresh, what is wrong, what time it is."""
     snapshot = picture.snapshot
-    left = [Part(" primectl ", Tone.TITLE), Part(f" {clean(snapshot.cluster or cluster)}  ", Tone.STRONG)]
+    left = [Part(" primectl ", Tone.TITLE), Part(f" {cut(clean(snapshot.cluster or cluster), 24)}  ", Tone.STRONG)]
     left.append(freshness(age_s, waited_s))
     if picture.known:
         if snapshot.state is not ClusterState.RUNNING:
