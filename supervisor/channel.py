@@ -28,8 +28,8 @@ PARTS = 4
 MESSAGE_BYTES = 4 << 20
 """A peer that sends a larger frame is disconnected by ZeroMQ."""
 TOPIC_BYTES = 256
-STATS_REST_S = 0.05
-"""While all is calm, `stats` is read so often only: 64 workers that report once a second wake us 20 times, not 64."""
+STATS_REST_S = 0.1
+"""While all is calm, `stats` is read so often only: 64 workers that report once a second wake us 10 times, not 64."""
 COMPLAIN_S = 5.0
 """Between two log lines about the same kind of nonsense."""
 
@@ -73,6 +73,7 @@ class Channel:
             publisher.set(zmq.XPUB_VERBOSE, 1)
         self._stats = self._open(zmq.SUB)
         self._stats.subscribe(b"")
+        self._stats_fd = self._stats.fileno()
         self._control = self._open(zmq.ROUTER, linger_ms=1000)
         # An answer that cannot be delivered is an error that we count, not silence.
         self._control.set(zmq.ROUTER_MANDATORY, 1)
@@ -141,13 +142,13 @@ class Channel:
     def _rest(self) -> None:
         if not self._resting:
             self._resting = True
-            self._loop.remove_reader(self._stats.fileno())
+            self._loop.remove_reader(self._stats_fd)
             self._loop.call_later(STATS_REST_S, self._wake)
 
     def _wake(self) -> None:
         self._resting = False
         if not self._stats.closed:
-            self._loop.add_reader(self._stats.fileno(), self._drain, self._stats)
+            self._loop.add_reader(self._stats_fd, self._drain, self._stats)
             self._drain(self._stats)
 
     def drain_reports(self) -> None:

@@ -242,8 +242,18 @@ class Supervisor:
             deadline = self._cluster.next_deadline()
         self._channel.calm = self._cluster.is_calm
         if self._spawner.changed:
-            adopt.write_state(self._place, self._boot, self._spawner.entries())
+            self._write_state()
         self._wake_at(deadline)
+
+    def _write_state(self) -> None:
+        """A disk that is full costs the next supervisor its knowledge, not this one its life; tried again each turn."""
+        try:
+            adopt.write_state(self._place, self._boot, self._spawner.entries())
+            self._spawner.changed = False
+        except OSError as error:
+            if not self._channel.counters.get("state_not_written"):
+                self._log.error(f"{self._place.state_file} cannot be written: {error.strerror}")
+            self._channel.count("state_not_written")
 
     def _ask(self, event: Event) -> None:
         self._bookkeeping(event)

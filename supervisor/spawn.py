@@ -164,7 +164,6 @@ class Spawner:
     # --- the books ----------------------------------------------------------------------------------------------------
 
     def entries(self) -> list[Entry]:
-        self.changed = False
         return [
             Entry(child.process, child.kind, child.pool, child.pid, child.incarnation, child.start_ticks)
             for child in self._children.values()

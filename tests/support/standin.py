@@ -4,7 +4,7 @@
     python standin.py zygote --cluster-file … --pool … --fd 7
 
 $STANDIN (from the pool's env) is what goes wrong: `deaf` obeys nothing, `mute` never says READY, `dies` ends at once
-with status 3, `import-fails` is a zygote that cannot import, `once` dies only if it is the first of its pool.
+with status 3, `import-fails` is a zygote that cannot import, `spawns` starts a child of its own and forgets it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def live(cluster: ClusterFile, role: Role, process: str, incarnation: int) -> No
     if fault() == "dies":
         print("StandinError: told to die", file=sys.stderr)
         sys.exit(3)
+    if fault() == "spawns":
+        subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     asked = os.eventfd(0)
     if fault() == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -10,5 +10,10 @@ from supervisor.events import Kind
 
 STANDIN = str(Path(__file__).with_name("standin.py"))
 
+
+def programs() -> dict[Kind, tuple[str, ...]]:
+    return {kind: (STANDIN, kind.value) for kind in Kind}
+
+
 if __name__ == "__main__":
-    sys.exit(main(programs={kind: (STANDIN, kind.value) for kind in Kind}))
+    sys.exit(main(programs()))

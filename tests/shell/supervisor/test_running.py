@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from primectl.config.model import SupervisorConfig
-from primectl.errors import ConfigError, NotFound
+from primectl.errors import ChannelLost, ConfigError, NotFound
 from primectl.wire.control import (
     Events,
     EventsQuery,
@@ -260,6 +260,56 @@ def test_children_outlive_a_supervisor_that_dies_and_the_next_one_ends_them_firs
             assert "ended what an earlier supervisor had left running: " in again.log()
             again.stop()
             assert again.leftovers() == []
+
+
+FAULTY = """
+import sys
+from supervisor import api
+from tests.support.standin_supervisor import programs
+from supervisor.__main__ import main
+
+def mistaken(request):
+    raise RuntimeError("a mistake of ours")
+
+api.read = mistaken
+sys.exit(main(programs()))
+"""
+
+
+def test_a_supervisor_that_fails_itself_says_so_and_leaves_its_children_running(tmp_path):
+    program = tmp_path / "faulty.py"
+    program.write_text(FAULTY)
+    with running(tmp_path, program=[str(program)]) as up:
+        children = up.children()
+        with pytest.raises(ChannelLost):
+            up.snapshot()
+        assert up.process.wait(20) == 70
+        assert "RuntimeError: a mistake of ours" in up.log()
+        assert len(children) == 4
+        assert all(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+        for child in children:
+            child.kill()
+
+
+def test_a_state_file_that_cannot_be_written_is_counted_and_survived(tmp_path):
+    with running(tmp_path) as up:
+        os.mkdir(f"{up.place.state_file}.new")
+        up.ask("POST", "/kill", Kill("work.1"), Killed)
+        eventually(lambda: up.snapshot().counters.get("state_not_written"))
+        os.rmdir(f"{up.place.state_file}.new")
+        assert "state.json cannot be written" in up.log()
+        up.stop()
+        assert up.leftovers() == []
+
+
+def test_what_a_handler_has_left_running_goes_with_its_worker(tmp_path):
+    with running(tmp_path, standin_config(1, env={"STANDIN": "spawns"})) as up:
+        worker = psutil.Process(up.find("work.1").pid)
+        (child,) = eventually(worker.children)
+        up.ask("POST", "/kill", Kill("work.1"), Killed)
+        eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+        up.stop()
+        assert up.leftovers() == []
 
 
 # --- orders side by side, refusals ------------------------------------------------------------------------------------
