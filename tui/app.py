@@ -44,11 +44,12 @@ from tui.present import plans
 from tui.present.clean import clean
 from tui.present.picture import Picture
 from tui.screens.overview import Overview
-from tui.screens.view import Moment, View
+from tui.screens.view import Live, Moment, View
 from tui.theme import NIGHT
 
 if TYPE_CHECKING:
     from primectl.config.topology import Place
+    from tui.screens.stop import Stopping
 
 PAINTS_A_SECOND = 4
 EVENTS_ASKED = 200
@@ -90,7 +91,7 @@ class Console(App[str], inherit_bindings=False):
         self._views: dict[str, View] = {}
         self._trail: list[tuple[str, str]] = []
         self._last: tuple[str, str] = (commands.OVERVIEW, "")
-        self._stopping: Any = None
+        self._stopping: Stopping | None = None
         self._ctrl_c_at = float("-inf")
         self.picture = Picture()
         self.register_theme(NIGHT)
@@ -164,7 +165,7 @@ class Console(App[str], inherit_bindings=False):
         for screen in self.screen_stack[-2:]:
             if isinstance(screen, View):
                 screen.names = names
-            if screen.is_mounted and hasattr(screen, "paint"):
+            if isinstance(screen, Live):
                 screen.paint(moment)
 
     def _moment(self) -> Moment:
@@ -254,7 +255,7 @@ class Console(App[str], inherit_bindings=False):
 
     def on_copy_requested(self) -> None:
         screen = self.screen
-        if line := screen.cli() if hasattr(screen, "cli") else "":
+        if isinstance(screen, Live) and (line := screen.cli()):
             self.copy_to_clipboard(clean(line))
             self._say(f"copied: {line}", timeout=3)
 
@@ -468,6 +469,7 @@ class Console(App[str], inherit_bindings=False):
 
     def _order_stop(self) -> None:
         stopping = self._stopping
+        assert stopping is not None, "only ordered once it was asked for"
 
         def progress(step: Progress) -> None:
             stopping.progress = step

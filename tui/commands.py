@@ -321,3 +321,15 @@ def _offers(kind: str, names: Names) -> Iterable[str]:
 def cli_line(command: Command, aim: Aim) -> str:
     """The same on the command line, about what is under the cursor."""
     return command.cli.format(pool=clean(aim.pool) or "POOL", target=clean(aim.target) or "TARGET")
+
+
+def key_table() -> str:
+    """All commands as the table in docs/console.md."""
+    lines = ["| keys | after `:` | does | on the command line |", "|---|---|---|---|"]
+    for command in COMMANDS:
+        keys = " ".join(f"`{label(key)}`" for key in command.keys)
+        words = " ".join(f"`{word}`" for word in command.words)
+        cli = f"`{cli_line(command, Aim())}`" if command.cli else ""
+        where = f" ({', '.join(command.screens)})" if command.screens else ""
+        lines.append(f"| {keys} | {words} | {command.title}{where} | {cli} |")
+    return "\n".join(lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from textual.binding import Binding
 
@@ -222,3 +224,8 @@ async def test_a_click_on_a_hint_does_the_same_as_its_key():
         await stage.pilot.click("#hints", offset=(at, 0))
         await stage.settle()
         assert "Scale pool compute" in stage.frame()
+
+
+def test_the_manual_has_the_table_of_commands_as_it_is():
+    manual = Path(__file__).resolve().parents[2] / "docs" / "console.md"
+    assert commands.key_table() in manual.read_text()

@@ -13,7 +13,6 @@ from textual.screen import ModalScreen
 from tui import commands
 from tui.commands import Aim, Danger
 from tui.present.tables import Cell, Column, Part, Row, Tone
-from tui.screens.view import Moment
 from tui.widgets.lines import Lines
 from tui.widgets.live_table import LiveTable
 
@@ -57,9 +56,6 @@ class HelpScreen(ModalScreen[str], inherit_bindings=False):
         hints = "⏎ does it   j k move   Esc closes   leaving does not stop the cluster"
         self.query_one("#help-hints", Lines).draw([(), (Part(hints, Tone.DIM),)])
         self.call_after_refresh(lambda: self.query_one(LiveTable).show(help_rows(self._aim)))
-
-    def paint(self, moment: Moment) -> None:
-        """Help stands still while the picture goes on."""
 
     def action_close(self) -> None:
         self.dismiss(None)

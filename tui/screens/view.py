@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from textual.app import ComposeResult
 from textual.screen import Screen
@@ -44,6 +44,19 @@ class Moment(NamedTuple):
     @property
     def stale(self) -> bool:
         return self.picture.stale(self.now)
+
+
+@runtime_checkable
+class Live(Protocol):
+    """A screen or dialog that goes on while it is open, and that has a command line of its own."""
+
+    def paint(self, moment: Moment) -> None:
+        """Show this moment."""
+        ...
+
+    def cli(self) -> str:
+        """The command line that shows or does the same; "" for none."""
+        ...
 
 
 def has_widgets(screen: Screen[Any]) -> bool:
