@@ -10,7 +10,7 @@ The nine steps of one HTTP request, in reading order:
 6. looped back to the server, or forwarded to another pool's proxy (again 4): `worker.run`
 7. its client found: `server.ledger`
 8. bytes out: `http.response`
-9. recorded: `journal`
+9. counted and logged: `server.access`, `control.report`
 """
 
 from primectl.errors import PrimectlError

@@ -85,7 +85,7 @@ async def test_answers_that_are_not_framed_are_failed():
 async def test_nobody_there_is_failure_and_not_an_exception():
     result = await closed("http://127.0.0.1:1", ASKS, connections=1, seconds=0.01)
     assert result.requests == 0
-    assert result.failed >= 1
+    assert result.refused >= 1
 
 
 async def test_a_paced_load_sends_what_is_due_and_no_more():
