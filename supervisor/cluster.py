@@ -572,9 +572,8 @@ class Cluster:
     def _ticked(self, now: float) -> None:
         self._moved = True
         for process in list(self._processes.values()):
-            if process.hello_at is not None and now >= process.hello_at and process.state is S.STARTING:
-                process.hello_at = now + HELLO_S
-                self._out.append(Broadcast(process_topic(process.id), Hello()))
+            if process.hello_at is not None and now >= process.hello_at:
+                self._greet_again(process, now)
             if process.deadline is None or now < process.deadline:
                 continue
             if process.state is S.STARTING:
@@ -588,6 +587,13 @@ class Cluster:
             self._beat_at = now + BEAT_S
             self._told_readiness = None
             self._look_for_silence(now)
+
+    def _greet_again(self, process: Process, now: float) -> None:
+        if process.state is not S.STARTING:
+            process.hello_at = None
+            return
+        process.hello_at = now + HELLO_S
+        self._out.append(Broadcast(process_topic(process.id), Hello()))
 
     def _overdue(self, process: Process, now: float) -> None:
         if process.pid:

@@ -105,6 +105,10 @@ class World:
         while (deadline := self.cluster.next_deadline()) is not None and deadline <= end:
             self.now = max(self.now, deadline)
             wanted += self.tell(Ticked())
+            later = self.cluster.next_deadline()
+            assert later is None or later > self.now, (
+                "a deadline that has come is no longer one, or the loop would spin"
+            )
             wanted += self.settle()
         self.now = end
         return wanted

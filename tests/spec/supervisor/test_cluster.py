@@ -109,6 +109,16 @@ def test_a_process_that_listens_hears_hello_at_once_and_again_until_it_is_ready(
     assert ("proc.server.1", Hello()) not in world.sent(world.pass_time(0.5))
 
 
+def test_a_process_that_is_to_leave_before_it_was_ready_is_greeted_no_more():
+    world = a_running_world(a_config(spawn="exec"))
+    world.ask(Scale("compute", "3"))
+    life = world.alive["compute.3"]
+    life.deaf = True
+    world.settle()
+    world.ask(Scale("compute", "2"))
+    assert ("proc.compute.3", Hello()) not in world.sent(world.pass_time(1.0))
+
+
 def test_the_cluster_is_running_when_every_process_has_said_ready():
     world = World()
     world.tell(Begun("http://127.0.0.1:8002"))
