@@ -8,7 +8,7 @@ process is found to be gone. After every event that moves anything, `_settle` as
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from primectl.config.model import Config
@@ -111,7 +111,7 @@ class Cluster:
         self._config = config
         self._name = config.cluster.name
         self._config_path = config_path
-        self._incarnation = incarnation
+        self._first_incarnation = self._incarnation = incarnation
         self._jitter = jitter
         self._command = 0
         self._state = ClusterState.STARTING
@@ -145,12 +145,17 @@ class Cluster:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in one event; what the supervisor must do, in order."""
+        return self.handle_all((event,), now)
+
+    def handle_all(self, events: Iterable[Event], now: float) -> list[Action]:
+        """Take in what happened in one turn of the loop, and settle once: 64 workers become READY in a few turns."""
         self._now = now
         self._out = []
-        if isinstance(event, Heard):
-            self._heard(event.envelope, now)
-        else:
-            self._happened(event, now)
+        for event in events:
+            if isinstance(event, Heard):
+                self._heard(event.envelope, now)
+            else:
+                self._happened(event, now)
         if self._moved and self._begun and not self._left:
             self._settle(now)
         return self._out
@@ -543,7 +548,8 @@ class Cluster:
 
     def _heard_stranger(self, envelope: ReportEnvelope, process: Process | None) -> None:
         """Word from an earlier life, from nobody we know, or from a worker whose zygote died before it told of it."""
-        self._count("stale_reports" if process is not None else "unknown_senders")
+        ours = self._first_incarnation < envelope.incarnation <= self._incarnation
+        self._count("stale_reports" if ours else "unknown_senders")
         if process is not None and process.kind is Kind.WORKER and isinstance(envelope.report, Ready):
             self._out.append(SignalStray(envelope.report.pid))
 

@@ -232,8 +232,8 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Gather, ask, perform."""
-        for _ in range(min(len(self._inbox), EVENTS_A_TURN)):
-            self._ask(self._inbox.popleft())
+        events = [self._inbox.popleft() for _ in range(min(len(self._inbox), EVENTS_A_TURN))]
+        self._ask(*events)
         if self._inbox:
             self._awake.set()
         deadline = self._cluster.next_deadline()
@@ -255,9 +255,10 @@ class Supervisor:
                 self._log.error(f"{self._place.state_file} cannot be written: {error.strerror}")
             self._channel.count("state_not_written")
 
-    def _ask(self, event: Event) -> None:
-        self._bookkeeping(event)
-        for action in self._cluster.handle(event, self._clock.monotonic()):
+    def _ask(self, *events: Event) -> None:
+        for event in events:
+            self._bookkeeping(event)
+        for action in self._cluster.handle_all(events, self._clock.monotonic()):
             self._perform(action)
 
     def _emit(self, event: Event) -> None:

@@ -81,13 +81,10 @@ class World:
     # --- driving ------------------------------------------------------------------------------------------------------
 
     def tell(self, *events: Event) -> list[Action]:
-        """Hand events to the core; what it wants is done at once and returned."""
-        wanted: list[Action] = []
-        for event in events:
-            actions = self.cluster.handle(event, self.now)
-            wanted += actions
-            for action in actions:
-                self._do(action)
+        """Hand events to the core in one turn; what it wants is done at once and returned."""
+        wanted = self.cluster.handle_all(events, self.now)
+        for action in wanted:
+            self._do(action)
         self.actions += wanted
         return wanted
 

@@ -17,6 +17,7 @@ ORDERS = st.one_of(
 )
 STEPS = st.one_of(
     st.tuples(st.just("deliver"), st.integers(0, 1000)),
+    st.tuples(st.just("deliver all"), st.just(0)),
     st.tuples(st.just("crash"), st.integers(0, 1000)),
     st.tuples(st.just("deafen"), st.integers(0, 1000)),
     st.tuples(st.just("wait"), st.floats(0.0, 3.0)),
@@ -32,6 +33,9 @@ def play(world, steps):
         match step:
             case "deliver" if world.pending:
                 deliver(world, world.pending[value % len(world.pending)])
+            case "deliver all":
+                together, world.pending = world.pending, []
+                world.tell(*together)
             case "crash" if world.alive:
                 life = sorted(world.alive.values(), key=lambda life: life.process)[value % len(world.alive)]
                 world._end(life, -signal.SIGSEGV)
