@@ -8,7 +8,7 @@ process     one process: its state, its figures, when it wants attention
 restart     backoff and the budget of crashes
 liveness    how long a process may be silent
 plan        wanted and observed to steps; which processes a name means
-aggregate   samples to rates and percentiles
+aggregate   samples to rates and percentiles; `causes` why a process ended, in words
 operations  scale, kill, restart: orders that take time
 stopping    the clean stop: what is still wanted, step by step
 cluster     the whole
@@ -16,11 +16,12 @@ cluster     the whole
 Shells, which perform and decide nothing:
 
 run         the one loop; `python -m supervisor` starts it in the background
-spawn       processes begin, get signals, end; `zygotes` forks the workers
+spawn       processes begin, get signals, end; `zygotes` forks the workers; `kernel` has what only Linux offers
 channel     commands, stats, feed, control: the four sockets; `api` reads what `control` brings
 listen      the sockets that clients connect to
 probe       processor time and memory of every process
-logtail     log files to lines; `eventlog` keeps what happened; `journal_line` is in `primectl.control.log`
+logtail     new log lines, for the feed; `logread` their ends, for causes and GET /logs
+eventlog    what has happened
 runtime     the cluster's folders and files, and the lock; `adopt` finds what a dead supervisor left
 """
 

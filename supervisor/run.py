@@ -9,7 +9,6 @@ import asyncio
 import os
 import random
 import signal
-import sys
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -72,7 +71,7 @@ HOUSEKEEPING_S = 1.0
 LAST_WAIT_S = 1.0
 """For children that even SIGKILL does not end at once."""
 EVENTS_A_TURN = 1000
-KEPT_AT_EXIT = 70
+FAULT = 70
 """Exit status of a supervisor that failed itself (EX_SOFTWARE of sysexits.h)."""
 
 
@@ -136,7 +135,7 @@ def serve(
                 outcome = runner.run(supervisor.run())
             except Exception:
                 log.error("the supervisor failed; its processes go on", traceback.format_exc())
-                return KEPT_AT_EXIT
+                return FAULT
         listeners.remove()
         clean = True
         if isinstance(outcome, StartFailure):
@@ -448,4 +447,3 @@ class Supervisor:
         self._spawner.close()
         self._closing.close()
         self._listeners.close()
-        sys.stdout.flush()
