@@ -11,7 +11,7 @@ import os
 import zmq
 
 from primectl.config.topology import COMMANDS, STATS, Place
-from primectl.control.sockets import REPORT_QUEUE, open_socket, receive
+from primectl.control.sockets import CALM_HEARTBEAT_MS, REPORT_QUEUE, open_socket, receive
 from primectl.errors import WireError
 from primectl.wire import frames
 from primectl.wire.control import ALL, Command, Hello, pool_topic, process_topic, role_topic
@@ -40,10 +40,10 @@ class Reporter:
         if pool:
             topics.append(pool_topic(pool))
         self._topics = frozenset(topic.encode() for topic in topics)
-        self.commands = open_socket(context, zmq.SUB, queue=REPORT_QUEUE)
+        self.commands = open_socket(context, zmq.SUB, queue=REPORT_QUEUE, heartbeat_ms=CALM_HEARTBEAT_MS)
         for topic in self._topics:
             self.commands.subscribe(topic)
-        self._stats = open_socket(context, zmq.PUB, queue=REPORT_QUEUE, linger_ms=200)
+        self._stats = open_socket(context, zmq.PUB, queue=REPORT_QUEUE, linger_ms=200, heartbeat_ms=CALM_HEARTBEAT_MS)
         self._stats.connect(place.endpoint(STATS))
         self.commands.connect(place.endpoint(COMMANDS))
         self._topic = process.encode()

@@ -9,6 +9,9 @@ import zmq
 from primectl.wire.frames import FRAME_LIMIT
 
 HEARTBEAT_MS = 500
+CALM_HEARTBEAT_MS = 5000
+"""For links that only report and command, between processes of one host: the kernel tells when a peer is gone, and
+with 64 idle workers quicker pings would cost the supervisor a percent of a core."""
 HEARTBEAT_TIMEOUT_MS = 5000
 """How long a peer may be silent on a link: well above a stall of a busy machine, well below a request's deadline."""
 BATCH_QUEUE = 64
@@ -22,7 +25,13 @@ Frames = list[bytes]
 
 
 def open_socket(
-    context: zmq.Context[zmq.Socket[bytes]], kind: int, *, queue: int, linger_ms: int = 0, identity: bytes = b""
+    context: zmq.Context[zmq.Socket[bytes]],
+    kind: int,
+    *,
+    queue: int,
+    linger_ms: int = 0,
+    identity: bytes = b"",
+    heartbeat_ms: int = HEARTBEAT_MS,
 ) -> zmq.Socket[bytes]:
     """A socket that is neither bound nor connected. `queue` bounds each direction in messages a peer."""
     socket = context.socket(kind)
@@ -30,7 +39,7 @@ def open_socket(
     socket.set(zmq.SNDHWM, queue)
     socket.set(zmq.RCVHWM, queue)
     socket.set(zmq.MAXMSGSIZE, FRAME_LIMIT)
-    socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+    socket.set(zmq.HEARTBEAT_IVL, heartbeat_ms)
     socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
     socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)

@@ -91,13 +91,14 @@ class Proxy:
         self._counters = {"malformed": 0, "answers_dropped": 0}
         self._retiring = False
         self._scheduled = False
+        self._upstream_waits = False
         self._changed = True
         self._sampled = 0.0
         self.done = loop.create_future()
 
     def start(self) -> None:
-        for socket in (self._in, self._out):
-            self._loop.add_reader(socket.fileno(), self._turn)
+        self._loop.add_reader(self._in.fileno(), self._turn, True, False)
+        self._loop.add_reader(self._out.fileno(), self._turn, False, True)
         self._loop.add_reader(self._reporter.commands.fileno(), self._obey)
         self._loop.add_signal_handler(signal.SIGTERM, self._retire)
         self._obey()
@@ -106,25 +107,35 @@ class Proxy:
 
     # --- gather, ask, perform -----------------------------------------------------------------------------------------
 
-    def _turn(self) -> None:
-        self._scheduled = False
+    def _turn(self, upstream: bool = True, workers: bool = True) -> None:
+        """Read the sockets that may have something (asking one costs two system calls), deal, send."""
         now = self._clock.monotonic()
         dispatch = self._dispatch
         actions: list[DispatchAction] = []
-        heard = receive(self._out, MESSAGES_A_TURN)
-        for message in heard:
-            actions += self._from_worker(message, now)
-        if not dispatch.full:
-            for message in receive(self._in, MESSAGES_A_TURN):
-                actions += self._from_upstream(message, now)
+        more_below = more_above = False
+        if workers:
+            heard = receive(self._out, MESSAGES_A_TURN)
+            more_below = len(heard) == MESSAGES_A_TURN
+            for message in heard:
+                actions += self._from_worker(message, now)
+        if self._upstream_waits or upstream:
+            self._upstream_waits = dispatch.full  # read on when there is room again
+            if not dispatch.full:
+                offered = receive(self._in, MESSAGES_A_TURN)
+                more_above = len(offered) == MESSAGES_A_TURN
+                for message in offered:
+                    actions += self._from_upstream(message, now)
         actions += dispatch.handle(TurnEnded(), now)
         self._changed = True
+        sent = bool(actions)
         while actions:
             lost = self._perform(actions)
             actions = [action for event in lost for action in dispatch.handle(event, now)]
             if lost:
                 actions += dispatch.handle(TurnEnded(), now)
-        if readable(self._out) or (not dispatch.full and readable(self._in)):
+        # A send may use up the edge that an arrival made at the same socket.
+        room = self._upstream_waits and not dispatch.full
+        if room or more_above or more_below or (sent and readable(self._out)):
             self._again()
         elif self._retiring and dispatch.empty and not self.done.done():
             self.done.set_result(None)
@@ -132,7 +143,11 @@ class Proxy:
     def _again(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._scheduled = False
+        self._turn()
 
     def _from_worker(self, message: Frames, now: float) -> list[DispatchAction]:
         if len(message) != 2:
@@ -241,12 +256,14 @@ class Proxy:
         if self._unsent:
             self._flush()
         lost: list[WorkerLost] = []
-        for address in self._dispatch.silent(now - SILENCE_S, now):
+        silent = self._dispatch.silent(now - SILENCE_S, now)
+        for address in silent:
             self._to_worker(URGENT + address, WhoIsThere(), lost)
+        if silent:
+            self._again()
         for event in lost:
             self._me.log.warn(f"{event.worker} is no longer connected")
             self._perform(self._dispatch.handle(event, now))
-            self._again()
         if self._changed or now - self._sampled >= IDLE_SAMPLE_S:
             self._changed = False
             self._sampled = now

@@ -139,7 +139,7 @@ class Client(asyncio.Protocol):
             self.transport.close()
             return
         self.transport.write_eof()
-        self.linger_until = self.front.clock.monotonic() + LINGER_S
+        self.linger_until = self.front.clock.monotonic() + (IDLE_GRACE_S if self.front.draining else LINGER_S)
         self._throttle()
 
     def _throttle(self) -> bool:
@@ -569,9 +569,10 @@ class Front:
                 client.settle()
                 self._drain_cancelled += 1
         if now - self._drain_began >= IDLE_GRACE_S:
+            self._sweep(now)
             for client in list(self.clients):
-                client.connection.close_if_idle()
-                client.settle()
+                if client.connection.close_if_idle() and not client.linger_until:
+                    client.transport.close()  # nothing is owed to it, nothing of it is unread
         late = now >= self._drain_until + IDLE_GRACE_S
         if not self._adopting and (not self.clients or late) and not self.done.done():
             self.done.set_result(None)
