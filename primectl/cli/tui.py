@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shutil import which
 
 import msgspec
 import typer
@@ -46,7 +47,8 @@ def start(asked: Selection) -> tuple[Place, str]:
         tell(f"warning: {warning}")
     with ProgressLine() as progress:
         started = start_detached(loaded, place, progress)
-    return place, f"No cluster was running: started {started.cluster} ({loaded.path}) at {started.listen}"
+    origin = "the built-in sample" if loaded.path.endswith("(built in)") else loaded.path
+    return place, f"No cluster was running: started {started.cluster} ({origin}) at {started.listen}"
 
 
 def show_without_terminal(place: Place, notice: str) -> int:
@@ -60,12 +62,13 @@ def show_without_terminal(place: Place, notice: str) -> int:
         snapshot.front.listen, msgspec.json.decode(Path(place.cluster_file).read_bytes(), type=ClusterFile)
     )
     answered = True
+    program = "primectl" if which("primectl") else sys.argv[0]
     if url:
         answered, answer = fetch(url)
         say(f"\nGET {url}\n{clean(answer)}")
     say(
         f"\nThis is no terminal, so the console stays closed; cluster {place.cluster} goes on running.\n"
-        "In a terminal `primectl tui` opens it; `primectl ps` and `primectl logs -f` watch, `primectl down` stops."
+        f"In a terminal `{program} tui` opens it; `{program} ps` and `{program} logs -f` watch, `{program} down` stops."
     )
     return 0 if answered else 1
 

@@ -352,10 +352,15 @@ def process_rows(snapshot: ClusterSnapshot) -> list[tuple[str, ...]]:
             str(process.restarts),
             units.count(process.jobs) if process.role is Role.WORKER else "-",
             f"{process.cpu_percent:.1f}%",
-            units.size(process.rss_bytes),
+            _memory(process),
         )
         for process in snapshot.processes
     ]
+
+
+def _memory(process: ProcessSnapshot) -> str:
+    """A process is measured a moment after it has started; until then its size is not known."""
+    return units.size(process.rss_bytes) if process.rss_bytes else "-"
 
 
 def process_table(snapshot: ClusterSnapshot, pool: str = "") -> list[Row]:
@@ -383,7 +388,7 @@ def _process_row(process: ProcessSnapshot) -> Row:
             ),
             figure(units.count(process.jobs) if works else "-", process.jobs if works else -1),
             figure(f"{process.cpu_percent:.0f}%", process.cpu_percent),
-            figure(units.size(process.rss_bytes), process.rss_bytes),
+            figure(_memory(process), process.rss_bytes),
             figure(units.uptime(process.uptime_s), process.uptime_s),
             figure(str(process.restarts), process.restarts, Tone.WARN if process.restarts else Tone.PLAIN),
             figure(
