@@ -10,7 +10,7 @@ run: $(STAMP)
 	@$(BIN)/primectl tui
 
 test: $(STAMP) lint types
-	@$(BIN)/python -m pytest -n 4 --dist worksteal -q
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
