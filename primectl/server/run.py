@@ -135,7 +135,7 @@ class Client(asyncio.Protocol):
 
     def _finish(self) -> None:
         """Shut our side; the client may still be sending, and a close now could destroy the answer on its way."""
-        if not self.transport.can_write_eof() or self.transport.is_closing():
+        if self.ended_at or not self.transport.can_write_eof() or self.transport.is_closing():
             self.transport.close()
             return
         self.transport.write_eof()

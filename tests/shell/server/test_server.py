@@ -270,3 +270,13 @@ def test_kill_ends_at_once(bench: Bench):
 def _refused(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_client_that_has_left_does_not_hold_up_a_drain(bench: Bench):
+    leaving = bench.ask("GET", "/health")
+    assert leaving.getresponse().read() == b"ok\n"
+    leaving.close()
+    bench.plane.tell("role.server", Drain(1, 20.0))
+    assert exit_status(bench.process) == 0
+    last = [sample for sample in bench.samples() if sample.draining][-1]
+    assert last.connections == 0
