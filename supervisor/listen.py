@@ -12,11 +12,12 @@ import socket
 import stat
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psutil
+from msgspec import structs
 
-from primectl.errors import ConfigError, StartFailed
+from primectl.config.listen import parse_listen
+from primectl.errors import StartFailed
 
 BACKLOG = 4096
 KEY = "server.listen"
@@ -29,24 +30,24 @@ class Listeners:
         """Raises StartFailed when the address is taken or not ours, ConfigError when it is none."""
         self.sockets: list[socket.socket] = []
         self._unix_path: str | None = None
-        if listen.startswith("unix:"):
-            self._unix_path = listen.removeprefix("unix:")
+        address = parse_listen(listen)
+        if address.scheme == "unix":
+            self._unix_path = address.path
             # One path is one socket: all servers accept from it.
             self.sockets = [_bind_unix(self._unix_path)] * processes
             self._inode = Path(self._unix_path).lstat().st_ino
             self.url = listen
             return
-        scheme, host, port = parse(listen)
+        port = address.port
         try:
             for _ in range(processes):
-                bound = _bind_tcp(host, port, shared=processes > 1, first=not self.sockets)
+                bound = _bind_tcp(address.host, port, shared=processes > 1, first=not self.sockets)
                 self.sockets.append(bound)
                 port = bound.getsockname()[1]
         except BaseException:
             self.close()
             raise
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"{scheme}://{shown}:{port}"
+        self.url = str(structs.replace(address, port=port))
 
     def fd(self, server: int) -> int:
         """For server number `server`, the first being 1; -1 once closed."""
@@ -64,20 +65,6 @@ class Listeners:
         with suppress(FileNotFoundError):
             if Path(self._unix_path).lstat().st_ino == self._inode:
                 Path(self._unix_path).unlink()
-
-
-def parse(listen: str) -> tuple[str, str, int]:
-    """Scheme, host without brackets, port."""
-    try:
-        parts = urlsplit(listen)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        mend = 'Give "http://host:port", "https://host:port" or "unix:/path"'
-        raise ConfigError(f'expected an address to listen on, got "{listen}"', KEY, mend)
-    default = 443 if parts.scheme == "https" else 80
-    return parts.scheme, parts.hostname, default if port is None else port
 
 
 def _bind_tcp(host: str, port: int, *, shared: bool, first: bool) -> socket.socket:

@@ -12,22 +12,22 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
-from typing import cast
 
 import uvloop
 import zmq
 
-from primectl.clock import SystemClock
+from primectl.clock import Clock, SystemClock
 from primectl.config.topology import loopback, pool_in
 from primectl.control import child
 from primectl.control.log import stamp
 from primectl.control.report import Reporter
 from primectl.control.sockets import BATCH_QUEUE, open_socket, readable, receive, try_send
 from primectl.errors import WireError
-from primectl.http.connection import Exchange, HttpConnection, HttpLimits, Refusal
+from primectl.http.connection import Exchange, HttpLimits, Refusal
 from primectl.http.response import http_date
 from primectl.message import Request, Response
 from primectl.server.access import line
+from primectl.server.client import IDLE_GRACE_S, Client
 from primectl.server.ledger import Ledger
 from primectl.server.routes import Match, RouteTable, WrongMethod, respond
 from primectl.wire import frames
@@ -47,117 +47,11 @@ IDLE_SAMPLE_S = 1.0
 SWEEP_S = 0.25
 LOG_S = 0.1
 LOG_BYTES = 64 << 10
-LINGER_S = 1.0
-"""How long a client may take to close after our last answer to it."""
-PROBE_S = 0.5
-"""A client that has shut its side is asked each sweep from then on whether it is still there."""
-IDLE_GRACE_S = 0.1
-"""In a drain, how long a keep-alive connection with nothing open may still send a request."""
-WRITE_BOUND = 256 << 10
-"""Bytes that a client may leave unread before its connection is paused."""
 ACCEPTS_A_TURN = 128
 BACK_OFF_S = 0.1
 """Before accepting again when the process is out of file descriptors."""
 
-Slot = tuple["Client", Exchange]
-
-
-class Client(asyncio.Protocol):
-    """One connection: moves bytes between the transport and its `HttpConnection`."""
-
-    __slots__ = ("connection", "ended_at", "front", "linger_until", "open", "paused", "peer", "transport", "writable")
-
-    def __init__(self, front: Front, peer: str) -> None:
-        self.front = front
-        self.peer = peer
-        self.connection = HttpConnection(
-            front.limits,
-            peer,
-            scheme=front.scheme,
-            request_id=front.next_name,
-            date=front.date,
-            now=front.clock.monotonic(),
-        )
-        self.open: dict[RequestId, Exchange] = {}
-        self.paused = False
-        self.writable = True
-        self.ended_at = 0.0
-        """When not 0: the client has shut its side then; it may have gone, or wait for answers."""
-        self.linger_until = 0.0
-        """When not 0: our side is shut, and the client has until then to shut its own."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(WRITE_BOUND)
-        self.front.clients.add(self)
-        if self.front.draining:
-            self.connection.drain()
-
-    def data_received(self, data: bytes) -> None:
-        if self.linger_until:
-            return
-        now = self.front.clock.monotonic()
-        self.front.take(self, self.connection.receive(data, now), now)
-        self.settle()
-
-    def eof_received(self) -> bool:
-        if self.linger_until:
-            self.transport.close()
-            return True
-        now = self.ended_at = self.front.clock.monotonic()
-        self.front.take(self, self.connection.receive_eof(now), now)
-        self.settle()
-        return True
-
-    def pause_writing(self) -> None:
-        self.writable = False
-        self._throttle()
-
-    def resume_writing(self) -> None:
-        self.writable = True
-        self.settle()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.front.left(self)
-
-    def settle(self) -> None:
-        """Write what is due, then close, pause or go on reading."""
-        connection = self.connection
-        again = True
-        while again:
-            again = False
-            if self.writable and (output := connection.take_output()):
-                self.transport.write(output)
-            if connection.finished and self.writable and not self.linger_until:
-                self._finish()
-            else:
-                again = self._throttle()
-
-    def _finish(self) -> None:
-        """Shut our side; the client may still be sending, and a close now could destroy the answer on its way."""
-        if self.ended_at or not self.transport.can_write_eof() or self.transport.is_closing():
-            self.transport.close()
-            return
-        self.transport.write_eof()
-        self.linger_until = self.front.clock.monotonic() + (IDLE_GRACE_S if self.front.draining else LINGER_S)
-        self._throttle()
-
-    def _throttle(self) -> bool:
-        """Pause or resume reading; True when requests that had to wait were taken, and may have been answered."""
-        pause = not (self.linger_until or (self.writable and self.connection.wants_input))
-        if self.transport.is_closing():
-            return False
-        if pause != self.paused:
-            self.paused = pause
-            if pause:
-                self.transport.pause_reading()
-            else:
-                self.transport.resume_reading()
-        if not (self.writable and self.connection.waiting):
-            return False
-        now = self.front.clock.monotonic()
-        self.front.take(self, self.connection.receive(b"", now), now)
-        return True
+Slot = tuple[Client, Exchange]
 
 
 class Front:
@@ -169,7 +63,7 @@ class Front:
         self._me = me
         self._settings = config.server
         self._loop = loop
-        self.clock = SystemClock()
+        self.clock: Clock = SystemClock()
         self.limits = HttpLimits.from_config(config.server)
         self.scheme = "https" if config.server.listen.startswith("https:") else "http"
         self._tls = _tls(config.server.certificate, config.server.private_key) if self.scheme == "https" else None
@@ -502,17 +396,7 @@ class Front:
 
     def _sweep(self, now: float) -> None:
         for client in list(self.clients):
-            if client.linger_until:
-                if client.linger_until <= now:
-                    client.transport.abort()
-                continue
-            if client.ended_at and now - client.ended_at >= PROBE_S:
-                client.connection.probe()
-                client.settle()
-            deadline = client.connection.next_deadline
-            if deadline is not None and deadline <= now:
-                self.take(client, [*client.connection.tick(now)], now)
-                client.settle()
+            client.sweep(now)
 
     def _obey(self) -> None:
         for command in self._reporter.receive():
@@ -571,8 +455,7 @@ class Front:
         if now - self._drain_began >= IDLE_GRACE_S:
             self._sweep(now)
             for client in list(self.clients):
-                if client.connection.close_if_idle() and not client.linger_until:
-                    client.transport.close()  # nothing is owed to it, nothing of it is unread
+                client.close_if_idle()
         late = now >= self._drain_until + IDLE_GRACE_S
         if not self._adopting and (not self.clients or late) and not self.done.done():
             self.done.set_result(None)

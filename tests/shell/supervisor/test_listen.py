@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from primectl.errors import ConfigError, StartFailed
-from supervisor.listen import Listeners, parse
+from primectl.errors import StartFailed
+from supervisor.listen import Listeners
 
 
 @pytest.fixture
@@ -67,25 +67,6 @@ def test_two_clusters_with_several_servers_do_not_share_a_port_by_accident(liste
 def test_an_address_of_another_machine_is_refused(listeners):
     with pytest.raises(StartFailed, match=r"cannot listen on 192\.0\.2\.1:8002"):
         listeners("http://192.0.2.1:8002")
-
-
-@pytest.mark.parametrize("listen", ["", "8002", "ftp://host:1", "http://", "http://host:99999", "http://[::1"])
-def test_what_is_no_address_is_refused(listen):
-    with pytest.raises(ConfigError, match="expected an address to listen on"):
-        parse(listen)
-
-
-@pytest.mark.parametrize(
-    ("listen", "parts"),
-    [
-        ("http://localhost:80", ("http", "localhost", 80)),
-        ("https://[::]:0", ("https", "::", 0)),
-        ("http://example", ("http", "example", 80)),
-        ("https://example", ("https", "example", 443)),
-    ],
-)
-def test_an_address_has_scheme_host_and_port(listen, parts):
-    assert parse(listen) == parts
 
 
 def test_a_unix_socket_replaces_one_that_nobody_listens_at(listeners, tmp_path):
