@@ -10,8 +10,8 @@ import typer
 from primectl.cli import options
 from primectl.cli.choose import selection
 from primectl.cli.terminal import say, say_json, tell
-from primectl.config.handlers import check_handlers
-from primectl.config.load import FILE_NAME, default_config
+from primectl.config.handlers import check_handlers, whole_config
+from primectl.config.load import FILE_NAME
 from primectl.errors import ConfigError
 from tui.present.units import plural
 
@@ -25,7 +25,7 @@ def check(
     """Say all that is wrong with a config file, one line each; nothing is started."""
     asked = path or selection(ctx, file, None).file
     try:
-        loaded = default_config(asked, Path.cwd())
+        loaded = whole_config(asked, Path.cwd())
         check_handlers(loaded)
     except ConfigError as error:
         if not as_json:

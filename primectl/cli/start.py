@@ -13,8 +13,8 @@ from msgspec import Struct, structs
 
 from primectl.cli.choose import Selection, place_for
 from primectl.cli.tail import last_lines
-from primectl.config.handlers import require_handlers
-from primectl.config.load import Loaded, default_config
+from primectl.config.handlers import require_handlers, whole_config
+from primectl.config.load import Loaded
 from primectl.config.topology import ClusterFile, Place
 from primectl.control.client import ControlClient
 from primectl.control.running import supervisor_pid
@@ -61,7 +61,7 @@ class CouldNotStart(StartFailed):
 
 def configured(asked: Selection) -> tuple[Loaded, Place]:
     """The config that is meant, its handlers looked at, and where its cluster is. Raises ConfigError, StartFailed."""
-    loaded = default_config(asked.file, Path.cwd())
+    loaded = whole_config(asked.file, Path.cwd())
     if asked.cluster is not None:
         cluster = structs.replace(loaded.config.cluster, name=asked.cluster)
         loaded = structs.replace(loaded, config=structs.replace(loaded.config, cluster=cluster))

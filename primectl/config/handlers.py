@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from primectl.config.import_check import Outcome, Trial
-from primectl.config.load import Loaded
+from primectl.config.load import Loaded, Mistakes, default_config
 from primectl.config.problems import line
 from primectl.errors import ConfigError, StartFailed
 
@@ -53,6 +54,16 @@ def handler_problems(loaded: Loaded) -> list[HandlerProblem]:
             told = line(loaded.name, ("pools", outcome.pool, "handler"), what, outcome.mend)
             problems.append(HandlerProblem(outcome.pool, outcome.fault, told, outcome.traceback))
     return problems
+
+
+def whole_config(explicit: str | None, cwd: Path) -> Loaded:
+    """`default_config`; where it finds mistakes, those of the handlers are told in the same run."""
+    try:
+        return default_config(explicit, cwd)
+    except Mistakes as mistakes:
+        more = handler_problems(mistakes.usable) if mistakes.usable.config.pools else []
+        told = (*mistakes.problems, *(each.line for each in more))
+        raise ConfigError(mistakes.what, mistakes.where, problems=told) from None
 
 
 def check_handlers(loaded: Loaded) -> None:

@@ -43,6 +43,15 @@ class Loaded(Struct, frozen=True):
     """What lines about this config begin with: the path as it was given."""
 
 
+class Mistakes(ConfigError):
+    """A file that is TOML and has mistakes. `usable` is what of it could be read all the same, for checks that go on:
+    only the pools whose handler is written as one."""
+
+    def __init__(self, problems: tuple[str, ...], usable: Loaded) -> None:
+        super().__init__("the config has mistakes", usable.name, problems=problems)
+        self.usable = usable
+
+
 def load(path: Path | str) -> Loaded:
     """The config in a file. Raises ConfigError with a line for every mistake; each line begins with `path` as given."""
     absolute = Path(os.path.abspath(path))
@@ -80,7 +89,10 @@ def _load(file: Path, name: str, shown_path: str) -> Loaded:
     config = convert(source, problems)
     check(config, problems)
     config = _with_absolute_files(config, file.parent, problems)
-    problems.raise_any()
+    if lines := problems.lines():
+        whole = {pool: each for pool, each in config.pools.items() if problems.sound(("pools", pool, "handler"))}
+        usable = structs.replace(config, pools=whole)
+        raise Mistakes(lines, Loaded(usable, shown_path, str(file.parent), (), name))
     for pool in unreached(config, str(file.parent)):
         problems.warn(
             ("pools", pool),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-from primectl.errors import ConfigError, PrimectlError
+from primectl.errors import PrimectlError
 
 Path = tuple[str | int, ...]
 """Keys from the top of the file: ("pools", "compute", "workers"); a number is a place in a list."""
@@ -55,12 +55,6 @@ class Problems:
     def warning_lines(self) -> tuple[str, ...]:
         """One line for each warning, in the order of the file."""
         return self._told(self._warnings)
-
-    def raise_any(self) -> None:
-        """Raise ConfigError with every line, if there is a mistake."""
-        lines = self.lines()
-        if lines:
-            raise ConfigError(f"{len(lines)} mistakes", self._name, problems=lines)
 
     def _told(self, problems: Iterable[tuple[Path, str, str]]) -> tuple[str, ...]:
         in_order = sorted(problems, key=lambda problem: _position(self._source, problem[0]))

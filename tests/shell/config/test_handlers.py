@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from primectl.config.handlers import HandlerProblem, check_handlers, handler_problems, require_handlers
+from primectl.config.handlers import (
+    HandlerProblem,
+    check_handlers,
+    handler_problems,
+    require_handlers,
+    whole_config,
+)
 from primectl.config.load import Loaded, load, load_sample, sample_names
 from primectl.errors import ConfigError, StartFailed
 
@@ -160,3 +166,14 @@ def test_up_tells_of_handlers_that_raise_as_a_failed_start_with_the_end_of_their
         "ZeroDivisionError: division by zero",
         DYING,
     ]
+
+
+def test_mistakes_of_the_file_and_of_its_handlers_are_told_in_one_run() -> None:
+    Path("conf/my.toml").write_text(
+        '[cluster]\nnam = "x"\n[routes]\n"/a" = "a"\n[pools.a]\nhandler = "good:g"\nworkers = "two"\n'
+        '[pools.b]\nhandler = "no colon"\n'
+    )
+    with pytest.raises(ConfigError) as error:
+        whole_config("conf/my.toml", Path.cwd())
+    keys = [line.split(": ")[1] for line in error.value.problems]
+    assert keys == ["cluster.nam", "pools.a.workers", "pools.b.handler", "pools.a.handler"]
