@@ -86,7 +86,7 @@ def advise_in_silence(known: bool, silent_s: float) -> Advice:
     since = units.duration(silent_s)
     return Advice(
         f"No word from the supervisor for {since}. Servers and workers go on without it; "
-        "`primectl up -d` brings it back.",
+        "`primectl up -d` starts all anew.",
         urgent=True,
     )
 

@@ -81,7 +81,7 @@ def test_a_cluster_that_starts_or_stops_says_what_it_waits_for():
 def test_silence_is_explained_once_it_lasts():
     assert not advise_in_silence(known=False, silent_s=0.5).urgent
     assert advise_in_silence(known=True, silent_s=4.0).text == (
-        "No word from the supervisor for 4.0s. Servers and workers go on without it; `primectl up -d` brings it back."
+        "No word from the supervisor for 4.0s. Servers and workers go on without it; `primectl up -d` starts all anew."
     )
 
 
