@@ -15,6 +15,7 @@ Headers = tuple[tuple[str, str], ...]
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
+PLAIN: Headers = (("content-type", TEXT),)
 
 
 class HeaderMap(Mapping[str, str]):
@@ -100,7 +101,7 @@ class Response(Struct, array_like=True, frozen=True):
     @classmethod
     def text(cls, text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
         """Plain text, UTF-8."""
-        return cls(status, _fields(TEXT, headers), text.encode())
+        return cls(status, _fields(TEXT, headers) if headers else PLAIN, text.encode())
 
     @classmethod
     def json(cls, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

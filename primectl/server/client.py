@@ -107,6 +107,8 @@ class Client(asyncio.Protocol):
             again = False
             if self.writable and (output := connection.take_output()):
                 self.transport.write(output)
+            if connection.wants_input and not (connection.finished or connection.waiting or self.paused):
+                return  # as nearly always: go on reading
             if connection.finished and self.writable and not self.linger_until:
                 self._finish()
             else:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from primectl.config.entry import resolve
-from primectl.message import JSON, Forward, HTTPError, Job, Response
+from primectl.message import JSON, PLAIN, Forward, HTTPError, Job, Response
 from primectl.wire.frames import decode_payload
 from primectl.wire.job import WireJob
 
@@ -111,6 +111,8 @@ def _checked(response: Response) -> Response:
         raise TypeError(f"the body of a Response is bytes, not {type(body).__name__}")
     if len(body) > BODY_LIMIT:
         raise ValueError(f"the body of a Response has at most {BODY_LIMIT} bytes, not {len(body)}")
+    if response.fields is PLAIN:
+        return response
     for field in cast("tuple[object, ...]", response.fields):
         if not isinstance(field, tuple) or [type(part) for part in field] != [str, str]:
             raise TypeError(f"a header of a Response is a pair of str, not {field!r}")

@@ -210,7 +210,6 @@ class Worker:
 
     def _forward(self, wire: WireJob, forward: Forward) -> Response | None:
         """Hand the request on; the answer to give instead where that cannot be."""
-        name = request_name(request_of(wire.id))
         if forward.pool not in self._pools:
             trouble = f"the handler forwards to {forward.pool!r}, which is no pool of this cluster"
         elif hop_of(wire.id) >= self._max_hops:
@@ -224,6 +223,7 @@ class Worker:
                 job = WireJob(JobId(wire.id + 1), wire.origin, wire.deadline, kind, wire.retryable, payload)
                 self._outbox.forward(forward.pool, job)
                 return None
+        name = request_name(request_of(wire.id))
         self._me.log.error(f"request {name}: {trouble}")
         return Response.problem(500, f"pool {self._pool}: {trouble}", name)
 
