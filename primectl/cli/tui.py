@@ -62,7 +62,8 @@ def show_without_terminal(place: Place, notice: str) -> int:
         snapshot.front.listen, msgspec.json.decode(Path(place.cluster_file).read_bytes(), type=ClusterFile)
     )
     answered = True
-    program = "primectl" if which("primectl") else sys.argv[0]
+    # `make run` does not put the environment on the path.
+    program = sys.argv[0] if sys.argv[0].endswith("primectl") and not which("primectl") else "primectl"
     if url:
         answered, answer = fetch(url)
         say(f"\nGET {url}\n{clean(answer)}")

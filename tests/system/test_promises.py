@@ -15,6 +15,7 @@ from tests.support.cluster import ClusterUnderTest
 from tests.support.load import Ask, Result, closed, get, primes
 
 CONNECTIONS = 16
+PATIENCE_S = 40.0
 
 
 @pytest.fixture
@@ -57,11 +58,12 @@ async def operate(cluster: ClusterUnderTest, *words: str) -> str:
 
 async def until(condition: object, what: str) -> None:
     assert callable(condition)
-    for _ in range(3000):
-        if await asyncio.to_thread(condition):
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"waited in vain for {what}")
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not await asyncio.to_thread(condition):
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"waited in vain for {what}") from None
 
 
 async def test_a_pool_grows_and_shrinks_under_load(cluster: ClusterUnderTest):
@@ -133,7 +135,7 @@ workers = 2
 """
     with ClusterUnderTest(config) as cluster:
         cluster.up()
-        asks = iter([get("/echo?sleep=1.5"), get("/echo?sleep=1.5")])
+        asks = iter([get("/echo?sleep=5"), get("/echo?sleep=5")])
         load = asyncio.create_task(closed(cluster.url, asks, connections=2, requests=2))
         await until(lambda: cluster.pool("echo")["busy"] == 2, "two busy workers")
         report = await asyncio.to_thread(cluster.down)
