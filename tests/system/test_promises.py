@@ -6,16 +6,15 @@ import asyncio
 import itertools
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.support.cluster import ClusterUnderTest
+from tests.support.cluster import ClusterUnderTest, wait_until
 from tests.support.load import Ask, Result, closed, get, primes
 
 CONNECTIONS = 16
-PATIENCE_S = 40.0
 
 
 @pytest.fixture
@@ -56,14 +55,9 @@ async def operate(cluster: ClusterUnderTest, *words: str) -> str:
     return done.stdout
 
 
-async def until(condition: object, what: str) -> None:
-    assert callable(condition)
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not await asyncio.to_thread(condition):
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"waited in vain for {what}") from None
+async def until(condition: Callable[[], object], what: str) -> None:
+    """As `wait_until`, while this process goes on with its load."""
+    await asyncio.to_thread(wait_until, condition, what=what)
 
 
 async def test_a_pool_grows_and_shrinks_under_load(cluster: ClusterUnderTest):
