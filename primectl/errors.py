@@ -9,7 +9,6 @@ PrimectlError
 │   └── TimedOut       not done in the time given                                 exit code 4
 ├── ChannelLost        the operator: the supervisor does not answer               exit code 3
 ├── StartFailed        the user: a process of the cluster did not come up         exit code 1
-├── JournalError       the operator: the journal cannot be used
 └── IllegalTransition  us: a state machine was asked for what its table forbids
 """
 
@@ -82,10 +81,6 @@ class ChannelLost(PrimectlError):
 
 class StartFailed(PrimectlError):
     """A process of the cluster did not become ready."""
-
-
-class JournalError(PrimectlError):
-    """The journal cannot be read or written."""
 
 
 class IllegalTransition(PrimectlError):

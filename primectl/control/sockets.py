@@ -48,6 +48,19 @@ def open_socket(
     return socket
 
 
+def connect_present(
+    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, *, linger_ms: int
+) -> zmq.Socket[bytes]:
+    """A data-plane link that queues nothing for a peer that is not there: it would be lost, or reach a successor.
+
+    What cannot be sent stays with the sender, where a deadline or a disconnect can still reach it.
+    """
+    socket = open_socket(context, kind, queue=BATCH_QUEUE, linger_ms=linger_ms)
+    socket.set(zmq.IMMEDIATE, 1)
+    socket.connect(endpoint)
+    return socket
+
+
 def receive(socket: zmq.Socket[bytes], limit: int) -> list[Frames]:
     """The messages that have arrived, at most `limit` of them, without waiting.
 

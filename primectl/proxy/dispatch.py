@@ -18,6 +18,7 @@ from collections import deque
 
 from msgspec import Struct
 
+from primectl.wire.frames import BATCH_BYTES
 from primectl.wire.histogram import Histogram
 from primectl.wire.job import (
     Announce,
@@ -31,7 +32,7 @@ from primectl.wire.job import (
     WireJob,
     request_of,
 )
-from primectl.wire.stats import WorkerLoad
+from primectl.wire.stats import ProxySample, WorkerLoad
 
 BATCH_WORTH_S = 0.001
 """How much work a batch shall be: long against a hop (0.1 ms), short against what a client notices."""
@@ -39,7 +40,6 @@ BATCH_LEAST_S = 0.0004
 """Less work than this is not shared out: waking a further worker would cost more than it saves (30 % of throughput
 with short jobs on two cores)."""
 BATCH_LIMIT = 64
-BATCH_BYTES = 1 << 20
 SERVICE_CLIP_S = 0.002
 """A single long job counts as this much in the estimate: batches are for the many short ones."""
 SERVICE_WEIGHT = 0.1
@@ -156,21 +156,6 @@ class Seat:
         self.leaving = False
 
 
-class DispatchSnapshot(Struct, frozen=True):
-    """A pool at one moment; counts are totals since the proxy began."""
-
-    queued: int
-    in_flight: int
-    oldest_wait_s: float
-    arrived: int
-    done: int
-    failed: int
-    retried: int
-    service_s: float
-    workers: list[WorkerLoad]
-    counters: dict[str, int]
-
-
 class Dispatch:
     """The scheduler of one pool.
 
@@ -195,7 +180,7 @@ class Dispatch:
         self._failed = 0
         self._retried = 0
         self._service_s = 0.0
-        self.latency = Histogram()
+        self._latency = Histogram()
         self._counters: dict[str, int] = {}
 
     @property
@@ -240,8 +225,8 @@ class Dispatch:
         found = self._seats.get(address)
         return WorkerLost(found.worker, found.incarnation) if found else None
 
-    def snapshot(self, now: float = 0.0) -> DispatchSnapshot:
-        return DispatchSnapshot(
+    def snapshot(self, now: float = 0.0) -> ProxySample:
+        return ProxySample(
             queued=len(self._queue),
             in_flight=self._in_flight,
             oldest_wait_s=max(0.0, now - self._queue[0].arrived) if self._queue else 0.0,
@@ -250,6 +235,7 @@ class Dispatch:
             failed=self._failed,
             retried=self._retried,
             service_s=self._service_s,
+            latency=self._latency.to_list(),
             workers=[
                 WorkerLoad(
                     seat.worker,
@@ -308,7 +294,7 @@ class Dispatch:
                 seat.inherited.discard(job)
                 continue
             finished += 1
-            self.latency.add(now - ticket.arrived)
+            self._latency.add(now - ticket.arrived)
         self._in_flight -= finished
         self._done += finished
         self._failed += message.failed

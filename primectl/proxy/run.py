@@ -13,12 +13,13 @@ import signal
 
 import uvloop
 import zmq
+from msgspec import structs
 
 from primectl.clock import SystemClock
-from primectl.config.topology import loopback, pool_in, pool_out, proxy_id
+from primectl.config.topology import loopback, pool_in, pool_out
 from primectl.control import child
 from primectl.control.report import Reporter
-from primectl.control.sockets import BATCH_QUEUE, Frames, open_socket, readable, receive, try_send
+from primectl.control.sockets import BATCH_QUEUE, Frames, connect_present, open_socket, readable, receive, try_send
 from primectl.errors import WireError
 from primectl.message import Response
 from primectl.proxy.dispatch import (
@@ -206,15 +207,9 @@ class Proxy:
         name = request_name(request_of(job.id))
         self._me.log.warn(f"request {name} is given up with {status}: {detail}")
         answer = Response.problem(status, detail, name)
-        frame = frames.encode(
-            Answers([Answer(job.id, status, answer.fields, answer.body, proxy_id(self._pool), job.attempt)])
-        )
+        frame = frames.encode(Answers([Answer(job.id, status, answer.fields, answer.body, self._me.id, job.attempt)]))
         self._unsent.append((job.origin, frame))
         self._flush()
-
-    @property
-    def _pool(self) -> str:
-        return self._me.id.removeprefix("proxy.")
 
     def _flush(self) -> None:
         """Send kept answers; those whose server is not connected stay for the next tick, up to `HELD_ANSWERS`."""
@@ -222,9 +217,8 @@ class Proxy:
         for origin, frame in self._unsent:
             socket = self._loopbacks.get(origin)
             if socket is None:
-                socket = open_socket(self._context, zmq.PUSH, queue=BATCH_QUEUE, linger_ms=500)
-                socket.set(zmq.IMMEDIATE, 1)
-                socket.connect(self._place.endpoint(loopback(origin)))
+                endpoint = self._place.endpoint(loopback(origin))
+                socket = connect_present(self._context, zmq.PUSH, endpoint, linger_ms=500)
                 self._loopbacks[origin] = socket
             if not try_send(socket, [frame]):
                 kept.append((origin, frame))
@@ -273,24 +267,13 @@ class Proxy:
 
     def _sample(self, now: float) -> ProxySample:
         pool = self._dispatch.snapshot(now)
-        return ProxySample(
-            queued=pool.queued,
-            in_flight=pool.in_flight,
-            oldest_wait_s=pool.oldest_wait_s,
-            arrived=pool.arrived,
-            done=pool.done,
-            failed=pool.failed,
-            retried=pool.retried,
-            service_s=pool.service_s,
-            latency=self._dispatch.latency.to_list(),
-            workers=pool.workers,
-            counters={
-                **pool.counters,
-                **self._counters,
-                "malformed_commands": self._reporter.malformed,
-                "log_lines_dropped": self._me.log.dropped,
-            },
-        )
+        counters = {
+            **pool.counters,
+            **self._counters,
+            "malformed_commands": self._reporter.malformed,
+            "log_lines_dropped": self._me.log.dropped,
+        }
+        return structs.replace(pool, counters=counters)
 
     def close(self) -> None:
         self._reporter.publish(self._sample(self._clock.monotonic()))

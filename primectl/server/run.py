@@ -21,7 +21,7 @@ from primectl.config.topology import loopback, pool_in
 from primectl.control import child
 from primectl.control.log import stamp
 from primectl.control.report import Reporter
-from primectl.control.sockets import BATCH_QUEUE, open_socket, readable, receive, try_send
+from primectl.control.sockets import BATCH_QUEUE, connect_present, open_socket, receive, try_send
 from primectl.errors import WireError
 from primectl.http.connection import Exchange, HttpLimits, Refusal
 from primectl.http.response import http_date
@@ -81,11 +81,8 @@ class Front:
         self._loopback.bind(place.endpoint(loopback(me.id)))
         self._pools: dict[str, zmq.Socket[bytes]] = {}
         for pool in config.pools:
-            link = open_socket(self._context, zmq.DEALER, queue=BATCH_QUEUE, linger_ms=200)
-            # Jobs for a proxy that is not there stay here, where a deadline or a disconnect can still reach them.
-            link.set(zmq.IMMEDIATE, 1)
-            link.connect(place.endpoint(pool_in(pool)))
-            self._pools[pool] = link
+            endpoint = place.endpoint(pool_in(pool))
+            self._pools[pool] = connect_present(self._context, zmq.DEALER, endpoint, linger_ms=200)
         self._batches: dict[str, list[WireJob]] = {}
         self._cancels: list[RequestId] = []
         self._flush_due = False
@@ -296,7 +293,7 @@ class Front:
                 self._deliver(answer, touched, now)
         for client in touched:
             client.settle()
-        if len(messages) == MESSAGES_A_TURN or readable(self._loopback):
+        if len(messages) == MESSAGES_A_TURN:
             self._loop.call_soon(self._answers_arrived)
 
     def _deliver(self, answer: Answer, touched: dict[Client, None], now: float) -> None:

@@ -25,8 +25,6 @@ BATCH_JOBS = 512
 MessageT = TypeVar("MessageT")
 
 _encoder = msgspec.msgpack.Encoder()
-encode_body = _encoder.encode
-"""Any message struct to msgpack, without a version byte."""
 
 
 def encode(message: object) -> bytes:

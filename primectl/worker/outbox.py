@@ -12,7 +12,7 @@ import zmq
 
 from primectl.config.model import Config
 from primectl.config.topology import Place, loopback, pool_in, server_ids
-from primectl.control.sockets import BATCH_QUEUE, open_socket, try_send
+from primectl.control.sockets import connect_present, try_send
 from primectl.wire import frames
 from primectl.wire.frames import BATCH_BYTES
 from primectl.wire.job import Answer, Answers, Done, JobId, Jobs, WireJob
@@ -33,7 +33,9 @@ class Outbox:
         self._work = work
         self._loopbacks: dict[str, zmq.Socket[bytes]] = {}
         for server in server_ids(config):
-            self._loopbacks[server] = self._connect(context, zmq.PUSH, place.endpoint(loopback(server)))
+            self._loopbacks[server] = connect_present(
+                context, zmq.PUSH, place.endpoint(loopback(server)), linger_ms=LINGER_MS
+            )
         self._pools: dict[str, zmq.Socket[bytes]] = {}
         self._context = context
         self._place = place
@@ -44,13 +46,6 @@ class Outbox:
         self._service_s = 0.0
         self._failed = 0
         self.counters = {"answers_dropped": 0, "forwards_dropped": 0}
-
-    def _connect(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str) -> zmq.Socket[bytes]:
-        socket = open_socket(context, kind, queue=BATCH_QUEUE, linger_ms=LINGER_MS)
-        # Nothing is queued for a peer that is not there: it would be lost, or delivered to a successor.
-        socket.set(zmq.IMMEDIATE, 1)
-        socket.connect(endpoint)
-        return socket
 
     @property
     def large(self) -> bool:
@@ -108,7 +103,9 @@ class Outbox:
     def _send_forwards(self, pool: str, jobs: list[WireJob], wait: bool) -> bool:
         socket = self._pools.get(pool)
         if socket is None:
-            socket = self._connect(self._context, zmq.DEALER, self._place.endpoint(pool_in(pool)))
+            socket = connect_present(
+                self._context, zmq.DEALER, self._place.endpoint(pool_in(pool)), linger_ms=LINGER_MS
+            )
             self._pools[pool] = socket
         frame = [frames.encode(Jobs(jobs))]
         if try_send(socket, frame):
