@@ -14,7 +14,7 @@ The nine steps of one HTTP request, in reading order:
 """
 
 from primectl.errors import PrimectlError
-from primectl.message import Forward, HTTPError, Job, Request, Response
+from primectl.message import Forward, HTTPError, Job, JobCancelled, Request, Response
 
-__all__ = ["Forward", "HTTPError", "Job", "PrimectlError", "Request", "Response"]
+__all__ = ["Forward", "HTTPError", "Job", "JobCancelled", "PrimectlError", "Request", "Response"]
 __version__ = "0.1.0"

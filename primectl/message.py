@@ -133,11 +133,12 @@ class Forward(Struct, frozen=True):
 
     A payload is None, a bool, an int of any size, a float, str, bytes, a date or time, a UUID, a Decimal, a Request,
     or a list, tuple, set, dict or dataclass of those. It arrives as plain data: tuples and sets as lists,
-    dataclasses as dicts.
+    dataclasses as dicts. `key` names the job's affinity, in place of what the pool's own `affinity` function says.
     """
 
     pool: str
     payload: Any
+    key: str = ""
 
 
 class Job:
@@ -156,6 +157,13 @@ class Job:
         """Monotonic seconds after which nobody waits for the answer."""
         self.cancelled = False
         """True once the client has left or the deadline has passed: stop, the answer will be dropped."""
+
+
+class JobCancelled(BaseException):
+    """Raised in a running handler when its client has left or its time is over: clean up and let it pass.
+
+    Not an Exception, as asyncio.CancelledError is not: a handler that goes on after any error shall still end here.
+    """
 
 
 class HTTPError(Exception):

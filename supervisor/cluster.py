@@ -15,7 +15,6 @@ from primectl.config.model import Config
 from primectl.config.topology import proxy_id
 from primectl.wire.control import (
     ALL,
-    Drain,
     Hello,
     Kill,
     KillNow,
@@ -47,6 +46,7 @@ from primectl.wire.stats import (
     Role,
     ServerSample,
     WorkerSample,
+    WorkerStuck,
 )
 from supervisor import plan
 from supervisor.aggregate import FrontFigures, PoolFigures, is_sound
@@ -334,12 +334,8 @@ class Cluster:
         elif was is S.STARTING:
             self._signal(process, signal.SIGTERM)
         else:
-            command = (
-                Drain(process.retire_command, self._drain_s(now))
-                if process.kind is Kind.SERVER
-                else RetireCommand(process.retire_command)
-            )
-            self._out.append(Broadcast(process_topic(process.id), command))
+            timeout_s = self._drain_s(now) if process.kind is Kind.SERVER else None
+            self._out.append(Broadcast(process_topic(process.id), RetireCommand(process.retire_command, timeout_s)))
 
     def _drain_s(self, now: float) -> float:
         if self._stopping is None:
@@ -529,12 +525,22 @@ class Cluster:
             case Ready():
                 if process.state is S.STARTING:
                     self._became_ready(process, now)
+            case WorkerStuck():
+                self._stuck(report)
             case Acknowledged():
                 if report.command == process.retire_command and process.state is S.DRAINING:
                     process.acknowledged = True
                     process.deadline = None
             case _:
                 assert_never(report)
+
+    def _stuck(self, report: WorkerStuck) -> None:
+        worker = self._current(report.worker, report.incarnation)
+        if worker is not None and worker.kind is Kind.WORKER and worker.state in READY:
+            self._tell(
+                "stuck", worker.id, f"{worker.id} does not let go of request {report.request}, which is cancelled"
+            )
+            self._signal(worker, signal.SIGKILL)
 
     def _heard_server(self, process: Process, sample: ServerSample, now: float) -> None:
         if process.kind is not Kind.SERVER:

@@ -18,7 +18,7 @@ import signal
 from collections.abc import Callable
 from enum import IntEnum
 
-from primectl.wire.control import ALL, Drain, KillNow, Progress, Stopped, role_topic
+from primectl.wire.control import ALL, KillNow, Progress, Retire, Stopped, role_topic
 from supervisor.events import Action, Asker, Broadcast, Kind, Signal
 from supervisor.operations import Processes, Result, Turn, names
 from supervisor.plan import Force, Step, Wanted
@@ -125,7 +125,7 @@ class Stopping:
         if self._pressure is Pressure.GENTLE and self._phase is Phase.SERVERS:
             self._pressure = Pressure.LAST_ANSWERS
             self._more_at = now + LAST_ANSWERS_S
-            actions.append(Broadcast(role_topic(Kind.SERVER), Drain(self._next_command(), 0.0)))
+            actions.append(Broadcast(role_topic(Kind.SERVER), Retire(self._next_command(), 0.0)))
         elif self._pressure < Pressure.TERM:
             self._pressure = Pressure.TERM
             self._more_at = now + TERM_S

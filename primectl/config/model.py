@@ -45,6 +45,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     )
     max_request_size: Annotated[Size, Meta(ge=0, le=1 << 28, description="Largest body, else 413")] = 10 << 20
     max_inflight: Annotated[Count, Meta(description="Requests open at once in one server process, else 503")] = 10_000
+    max_inflight_size: Annotated[
+        Size, Meta(ge=1 << 20, description="Bytes of all requests open at once in one server process, else 503")
+    ] = 256 << 20
     max_connections: Annotated[Count, Meta(description="Connections of one server process; further ones wait")] = 10_000
     max_header_size: Annotated[
         Size, Meta(ge=256, le=1 << 24, description="All header fields of a request, else 431")
@@ -53,6 +56,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_url_size: Annotated[Size, Meta(ge=64, le=1 << 20, description="The request target, else 414")] = 8 << 10
     header_timeout: Annotated[Duration, Meta(gt=0, description="For a whole request head, else 408")] = 10.0
     body_timeout: Annotated[Duration, Meta(gt=0, description="Between two reads of a body, else 408")] = 30.0
+    write_timeout: Annotated[Duration, Meta(gt=0, description="A client that reads nothing for so long is cut off")] = (
+        30.0
+    )
     keep_alive_timeout: Annotated[Duration, Meta(gt=0, description="An idle connection is closed after this")] = 75.0
     health_path: Annotated[str, Meta(description='Answered by the server itself while it lives; "" for none')] = (
         "/health"
@@ -81,6 +87,16 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["idempotent", "always", "never"], Meta(description="Which jobs run again when their worker is lost")
     ] = "idempotent"
     max_attempts: Annotated[Count, Meta(description="Workers that a job may lose before it is answered 502")] = 3
+    affinity: Annotated[
+        str,
+        Meta(description='"module:function" from a payload to its key; equal keys go to the worker that had it last'),
+    ] = ""
+    kill_after: Annotated[
+        Duration, Meta(gt=0, description="A worker that does not let go of a cancelled job for so long is killed")
+    ] = 2.0
+    worker_timeout: Annotated[
+        Duration, Meta(gt=0, description="For a job to wait in a pool that has no worker at all, else 503")
+    ] = 10.0
     spawn: Annotated[
         Literal["fork", "exec"],
         Meta(description='"fork" from a process that has imported the handler, or "exec" an interpreter each'),

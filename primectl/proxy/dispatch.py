@@ -24,7 +24,7 @@ from primectl.wire.job import (
     Announce,
     Beat,
     Done,
-    FromWorker,
+    FromOut,
     HandBack,
     JobId,
     Leave,
@@ -67,7 +67,7 @@ class WorkerSpoke(Struct, frozen=True):
     """From `out`: anything that a worker says on one of its lanes."""
 
     address: Address
-    message: FromWorker
+    message: FromOut
 
 
 class WorkerLost(Struct, frozen=True):
@@ -251,7 +251,7 @@ class Dispatch:
 
     # --- what workers say ---------------------------------------------------------------------------------------------
 
-    def _heard(self, address: Address, message: FromWorker, now: float) -> list[DispatchAction]:
+    def _heard(self, address: Address, message: FromOut, now: float) -> list[DispatchAction]:
         kind = type(message)
         if kind is Announce:
             self._announce(address, message, now)  # type: ignore[arg-type]

@@ -31,9 +31,9 @@ from primectl.server.client import IDLE_GRACE_S, Client
 from primectl.server.ledger import Ledger
 from primectl.server.routes import Match, RouteTable, WrongMethod, respond
 from primectl.wire import frames
-from primectl.wire.control import Drain, KillNow, ProcessReady, Readiness, Retire
+from primectl.wire.control import KillNow, ProcessReady, Readiness, Retire
 from primectl.wire.histogram import Histogram
-from primectl.wire.job import Answer, Cancel, Jobs, RequestId, WireJob, request_name, request_of
+from primectl.wire.job import Answer, Answers, Cancel, Jobs, RequestId, WireJob, request_name, request_of
 from primectl.wire.stats import Acknowledged, Role, ServerSample
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
@@ -285,9 +285,11 @@ class Front:
                 self._counters["malformed"] += 1
                 continue
             try:
-                batch = frames.answers(message[0])
+                batch = frames.to_server(message[0])
             except WireError:
                 self._counters["malformed"] += 1
+                continue
+            if type(batch) is not Answers:
                 continue
             for answer in batch.answers:
                 self._deliver(answer, touched, now)
@@ -401,12 +403,10 @@ class Front:
                 self._readiness = command
             elif isinstance(command, ProcessReady):
                 self._send_again(command)
-            elif isinstance(command, Drain):
-                self._reporter.publish(Acknowledged(command.command))
-                self._drain(command.timeout_s)
             elif isinstance(command, Retire):
                 self._reporter.publish(Acknowledged(command.command))
-                self._drain(self._settings.request_timeout)
+                timeout_s = command.timeout_s
+                self._drain(self._settings.request_timeout if timeout_s is None else timeout_s)
             elif isinstance(command, KillNow):
                 self._write_log()
                 os._exit(0)

@@ -12,6 +12,8 @@ number of `Reply` with status 102 (progress) and then one final `Reply`.
     POST /scale   Scale      (102: Progress)        -> Scaled
     POST /kill    Kill       (102: Progress)        -> Killed
     POST /restart Restart    (102: Progress)        -> Restarted
+    POST /drain   DrainOrder (102: Progress)        -> Drained
+    POST /resume  ResumeOrder                       -> Resumed
     POST /stop    Stop       (102: Progress)        -> Stopped
 """
 
@@ -35,16 +37,32 @@ class KillNow(Struct, frozen=True, tag=True):
 
 
 class Retire(Struct, frozen=True, tag=True):
-    """Finish what you have, then leave."""
+    """Finish what you have, then leave. A server stops accepting, and after `timeout_s` answers what is left 503."""
 
     command: int
+    timeout_s: float | None = None
+    """None: as long as a request may take."""
 
 
 class Drain(Struct, frozen=True, tag=True):
-    """To a server: stop accepting, finish what is open, then leave; after `timeout_s` what is left is answered 503."""
+    """To a proxy: deal no more to these workers; with none named, take no more jobs into the pool (503)."""
 
     command: int
-    timeout_s: float
+    workers: list[str] = []
+
+
+class Resume(Struct, frozen=True, tag=True):
+    """To a proxy: the end of a `Drain` of the same workers, or of the pool."""
+
+    command: int
+    workers: list[str] = []
+
+
+class Roster(Struct, frozen=True, tag=True):
+    """To a proxy that has just said READY: the workers (id, incarnation) that its predecessor served. It waits for
+    them to announce what they hold before it deals."""
+
+    workers: list[tuple[str, int]]
 
 
 class ProcessGone(Struct, frozen=True, tag=True):
@@ -68,7 +86,7 @@ class Readiness(Struct, frozen=True, tag=True):
     reason: str = ""
 
 
-Command = Hello | KillNow | Retire | Drain | ProcessGone | ProcessReady | Readiness
+Command = Hello | KillNow | Retire | Drain | Resume | Roster | ProcessGone | ProcessReady | Readiness
 
 ALL = "all"
 
@@ -167,6 +185,32 @@ class Restarted(Struct, frozen=True):
     target: str
     processes: list[str]
     seconds: float
+
+
+class DrainOrder(Struct, frozen=True):
+    """`target` is a pool or a worker: it takes no more and finishes what it has; done when it holds nothing."""
+
+    target: str
+    timeout_s: float = 60.0
+
+
+class Drained(Struct, frozen=True):
+    """`processes` are the workers that hold nothing now and get nothing until `resume`."""
+
+    target: str
+    processes: list[str]
+    seconds: float
+
+
+class ResumeOrder(Struct, frozen=True):
+    """`target` as for `DrainOrder`."""
+
+    target: str
+
+
+class Resumed(Struct, frozen=True):
+    target: str
+    processes: list[str]
 
 
 class Stop(Struct, frozen=True):

@@ -64,9 +64,9 @@ def batches(jobs: list[job.WireJob]) -> Iterator[list[job.WireJob]]:
 
 
 to_proxy = Decoder("pool.in", job.ToProxy)
-from_worker = Decoder("pool.out", job.FromWorker)
+from_worker = Decoder("pool.out", job.FromOut)
 to_worker = Decoder("pool.out", job.ToWorker)
-answers = Decoder("loopback", job.Answers)
+to_server = Decoder("loopback", job.ToServer)
 report = Decoder("stats", stats.ReportEnvelope)
 command = Decoder("commands", control.Command)
 control_request = Decoder("control", control.Request)

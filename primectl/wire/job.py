@@ -51,6 +51,14 @@ def request_name(request: RequestId) -> str:
     return f"{request:013x}"
 
 
+STREAM_GOES_ON = 0
+STREAM_COMPLETE = 1
+STREAM_BROKEN = 2
+"""`StreamPart.end`: more follows; that was all; the handler failed half-way, the client must see that it is cut."""
+STREAM_WINDOW = 256 << 10
+"""Bytes of a streamed body that may be sent before the first `Allow`, and that a server keeps for a client."""
+
+
 class WireJob(Struct, array_like=True, frozen=True, gc=False):
     """One request at one pool. `deadline` is CLOCK_MONOTONIC seconds, which every process of the host shares."""
 
@@ -62,10 +70,18 @@ class WireJob(Struct, array_like=True, frozen=True, gc=False):
     """Whether it may run again when its worker is lost: the method is idempotent (RFC 9110 9.2.2)."""
     payload: bytes
     attempt: int = 1
+    key: str = ""
+    """Its affinity: it goes to an idle worker that served this key last, where there is one; "" for none."""
 
 
 class Jobs(Struct, array_like=True, frozen=True, tag="J"):
     """Jobs to queue (to a proxy) or to run (to a worker), in order."""
+
+    jobs: list[WireJob]
+
+
+class JobsAgain(Struct, array_like=True, frozen=True, tag="K"):
+    """A server's open jobs, sent once more since their proxy was lost. They may be held by a worker, or have run."""
 
     jobs: list[WireJob]
 
@@ -76,12 +92,25 @@ class Cancel(Struct, array_like=True, frozen=True, tag="X"):
     requests: list[RequestId]
 
 
+class Allow(Struct, array_like=True, frozen=True, tag="F"):
+    """A streamed answer may send its body up to byte `limit`, counted from its first: the client reads along.
+
+    From the server by the pool's proxy to the urgent lane of the worker whose work lane is `lane`.
+    """
+
+    lane: bytes
+    job: JobId
+    limit: int
+
+
 class Announce(Struct, array_like=True, frozen=True, tag="A"):
     """A worker is there and idle but for the jobs it `holds`: said on connecting, and again to a new proxy."""
 
     worker: str
     incarnation: int
     holds: list[JobId] = []
+    key: str = ""
+    """Of the job it ran last."""
 
 
 class Done(Struct, array_like=True, frozen=True, tag="D"):
@@ -93,6 +122,14 @@ class Done(Struct, array_like=True, frozen=True, tag="D"):
     jobs: list[JobId]
     service_s: float
     failed: int = 0
+    key: str = ""
+    """Of the job it ran last: what the worker has at hand for the next one."""
+
+
+class Streaming(Struct, array_like=True, frozen=True, tag="Y"):
+    """A worker is about to send the first part of this job's answer: from now on it cannot be run by another."""
+
+    job: JobId
 
 
 class HandBack(Struct, array_like=True, frozen=True, tag="H"):
@@ -138,15 +175,38 @@ class Answers(Struct, array_like=True, frozen=True, tag="R"):
     answers: list[Answer]
 
 
-ToProxy = Jobs | Cancel
+class StreamBegun(Struct, array_like=True, frozen=True, tag="S"):
+    """The head of a streamed answer, and what there is of its body; `lane` is where `Allow` has to go."""
+
+    answer: Answer
+    lane: bytes
+
+
+class StreamPart(Struct, array_like=True, frozen=True, tag="P"):
+    """The next bytes of a streamed answer."""
+
+    job: JobId
+    attempt: int
+    data: bytes
+    end: int = STREAM_GOES_ON
+
+
+ToProxy = Jobs | JobsAgain | Cancel
 """`pool.<name>.in`: from servers and forwarding workers."""
-FromWorker = Announce | Done | HandBack | Beat | Leave
-"""`pool.<name>.out`, upwards."""
-ToWorker = Jobs | Cancel | Goodbye | WhoIsThere
-"""`pool.<name>.out`, downwards; `Cancel` comes by the urgent lane."""
+FromOut = Announce | Done | HandBack | Beat | Leave | Streaming | Cancel | Allow
+"""`pool.<name>.out`, to the proxy: from its workers, and from servers by their lanes what overtakes queued jobs."""
+ToWorker = Jobs | Cancel | Goodbye | WhoIsThere | Allow
+"""`pool.<name>.out`, downwards; `Cancel` and `Allow` come by the urgent lane."""
+ToServer = Answers | StreamBegun | StreamPart
+"""`loopback.<server>`: from workers and proxies."""
 
 URGENT = b"!"
 """Before a worker's address: its urgent lane, which its watchdog reads while a job runs."""
+
+
+def server_lane(server: str, incarnation: int) -> bytes:
+    """The identity of a server at `pool.<name>.out`, where it sends what must not queue behind jobs."""
+    return f"^{server}#{incarnation}".encode()
 
 
 def work_lane(worker: str, incarnation: int) -> bytes:

@@ -42,6 +42,15 @@ class Acknowledged(Struct, frozen=True, tag=True):
     command: int
 
 
+class WorkerStuck(Struct, frozen=True, tag=True):
+    """From a proxy: nobody waits for `request` any more, and the worker has not let go of it within `kill_after`."""
+
+    worker: str
+    incarnation: int
+    request: str
+    """Its X-Request-Id."""
+
+
 class WorkerSample(Struct, frozen=True, tag=True):
     """A worker, from its watchdog thread. `job_s` is how long the running job has run, 0 when idle."""
 
@@ -76,6 +85,8 @@ class ProxySample(Struct, frozen=True, tag=True):
     latency: list[int]
     workers: list[WorkerLoad]
     counters: dict[str, int] = {}
+    draining: bool = False
+    """The pool takes no more jobs."""
 
 
 class ServerSample(Struct, frozen=True, tag=True):
@@ -90,7 +101,7 @@ class ServerSample(Struct, frozen=True, tag=True):
     counters: dict[str, int] = {}
 
 
-Report = Ready | Acknowledged | WorkerSample | ProxySample | ServerSample
+Report = Ready | Acknowledged | WorkerStuck | WorkerSample | ProxySample | ServerSample
 
 
 class ReportEnvelope(Struct, frozen=True):
@@ -129,6 +140,8 @@ class PoolSnapshot(Struct, frozen=True, kw_only=True):
     """Share of the workers' time spent in the handler, 0 to 1."""
     max_workers: int = 0
     max_queue: int = 0
+    state: str = "running"
+    """`running`, or `draining` when the pool takes no more jobs."""
 
 
 class ProcessSnapshot(Struct, frozen=True, kw_only=True):

@@ -39,7 +39,7 @@ def test_sample_handlers_know_only_what_a_users_handler_knows() -> None:
 
 
 def test_the_package_exports_what_handlers_need_and_no_more() -> None:
-    assert primectl.__all__ == ["Forward", "HTTPError", "Job", "PrimectlError", "Request", "Response"]
+    assert primectl.__all__ == ["Forward", "HTTPError", "Job", "JobCancelled", "PrimectlError", "Request", "Response"]
     public = {name for name in vars(primectl) if not name.startswith("_")}
     modules = {name for name in public if isinstance(getattr(primectl, name), type(sys))}
     assert public - modules == set(primectl.__all__)

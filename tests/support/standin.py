@@ -23,7 +23,7 @@ import zmq
 
 from primectl.config.topology import ClusterFile
 from primectl.control.report import Reporter
-from primectl.wire.control import Drain, KillNow, Retire
+from primectl.wire.control import KillNow, Retire
 from primectl.wire.stats import Acknowledged, ProxySample, Role, ServerSample, WorkerSample
 from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, Imported, ImportFailed, encode, to_zygote
 
@@ -59,7 +59,7 @@ def live(cluster: ClusterFile, role: Role, process: str, incarnation: int) -> No
                 continue
             if isinstance(command, KillNow):
                 os._exit(0)
-            if isinstance(command, Retire | Drain):
+            if isinstance(command, Retire):
                 reporter.publish(Acknowledged(command.command))
                 ready[asked] = zmq.POLLIN
         if asked in ready:

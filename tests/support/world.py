@@ -10,7 +10,7 @@ import signal
 from collections.abc import Sequence
 
 from primectl.config.model import ClusterConfig, Config, PoolConfig, SupervisorConfig
-from primectl.wire.control import Drain, Hello, KillNow, Retire
+from primectl.wire.control import Hello, KillNow, Retire
 from primectl.wire.stats import Acknowledged, Ready, Report, ReportEnvelope, ServerSample
 from supervisor.cluster import Cluster
 from supervisor.events import (
@@ -199,7 +199,7 @@ class World:
                 self.pending.append(self._heard(life, Ready(life.pid)))
             case KillNow():
                 self._end(life, 0)
-            case Retire() | Drain():
+            case Retire():
                 self.pending.append(self._heard(life, Acknowledged(command.command)))
                 if life.kind is Kind.SERVER:
                     counted = ServerSample(0, 0, 9, [0] * 6, [], True, {"finished": 3, "cancelled": 1})

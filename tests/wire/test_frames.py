@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from primectl.errors import WireError
 from primectl.wire import frames
-from primectl.wire.control import Drain, Hello, KillNow, ProcessGone
+from primectl.wire.control import Drain, Hello, KillNow, ProcessGone, Resume, Retire, Roster
 from primectl.wire.job import (
     REQUEST,
     VALUE,
+    Allow,
     Announce,
     Answer,
     Answers,
@@ -28,7 +29,11 @@ from primectl.wire.job import (
     HandBack,
     JobId,
     Jobs,
+    JobsAgain,
     Leave,
+    StreamBegun,
+    Streaming,
+    StreamPart,
     WhoIsThere,
     WireJob,
     first_job,
@@ -46,9 +51,14 @@ MESSAGES: dict[str, object] = {
             WireJob(JobId(JOB + 1), "server.1", 12.5, REQUEST, False, b"\x90", 2),
         ]
     ),
+    "jobs again": JobsAgain([WireJob(JOB, "server.1", 12.5, VALUE, True, b"\x07", 1, "north")]),
     "cancel": Cancel([request_of(JOB)]),
-    "announce": Announce("compute.3", 9, [JOB]),
-    "done": Done([JOB], 0.25, 1),
+    "allow": Allow(b"compute.3#9", JOB, 524288),
+    "announce": Announce("compute.3", 9, [JOB], "north"),
+    "done": Done([JOB], 0.25, 1, "north"),
+    "streaming": Streaming(JOB),
+    "stream begun": StreamBegun(Answer(JOB, 200, (), b"a", "compute.3", 1), b"compute.3#9"),
+    "stream part": StreamPart(JOB, 1, b"b", 1),
     "hand back": HandBack([JOB]),
     "beat": Beat("compute.3", 9, 2),
     "leave": Leave(),
@@ -57,17 +67,29 @@ MESSAGES: dict[str, object] = {
     "answers": Answers([Answer(JOB, 200, (("content-type", "text/plain"),), b"7", "compute.3", 1)]),
     "kill": KillNow(4),
     "hello": Hello(),
-    "drain": Drain(5, 30.0),
+    "retire": Retire(5, 30.0),
+    "drain": Drain(5, ["compute.3"]),
+    "resume": Resume(6),
+    "roster": Roster([("compute.3", 9)]),
     "process gone": ProcessGone("compute.3", 9),
     "ready": ReportEnvelope("compute.3", 9, 1, Ready(4242)),
     "worker sample": ReportEnvelope("compute.3", 9, 2, WorkerSample(5, 1, True, 0.5, {"malformed": 0})),
 }
 GOLDEN = dict(line.split(": ") for line in Path(__file__).with_name("golden.txt").read_text().splitlines())
+OLDER: dict[str, tuple[str, object]] = {
+    "jobs without a key": (
+        "0192a14a9297cf0007000000003000a87365727665722e31cb402900000000000001c3c401070197cf0007000000003001a8"
+        "7365727665722e31cb402900000000000000c2c4019002",
+        MESSAGES["jobs"],
+    ),
+    "announce without a key": ("0194a141a9636f6d707574652e330991cf0007000000003000", Announce("compute.3", 9, [JOB])),
+    "done without a key": ("0194a14491cf0007000000003000cb3fd000000000000001", Done([JOB], 0.25, 1)),
+}
 DECODERS = (
     frames.to_proxy,
     frames.from_worker,
     frames.to_worker,
-    frames.answers,
+    frames.to_server,
     frames.command,
     frames.report,
     frames.control_request,
@@ -76,22 +98,32 @@ DECODERS = (
 )
 
 
-@pytest.mark.parametrize("name", MESSAGES)
-def test_a_message_is_written_as_it_always_was_and_read_as_it_was_meant(name: str):
-    message, frame = MESSAGES[name], GOLDEN[name]
-    assert frames.encode(message).hex() == frame
+def _readings(frame: str) -> list[object]:
     readings = []
     for decode in DECODERS:
         try:
             readings.append(decode(bytes.fromhex(frame)))
         except WireError:
             continue
-    assert message in readings
+    return readings
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_message_is_written_as_it_always_was_and_read_as_it_was_meant(name: str):
+    message, frame = MESSAGES[name], GOLDEN[name]
+    assert frames.encode(message).hex() == frame
+    assert message in _readings(frame)
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_a_frame_of_an_older_version_is_read_with_the_new_fields_at_their_defaults(name: str):
+    frame, message = OLDER[name]
+    assert any(message == reading for reading in _readings(frame))
 
 
 def test_a_field_that_a_newer_sender_adds_is_passed_over():
-    message = ["D", [1], 0.5, 0, "something new"]
-    assert frames.from_worker(frames.VERSION + msgspec.msgpack.encode(message)) == Done([JobId(1)], 0.5, 0)
+    message = ["D", [1], 0.5, 0, "north", "something new"]
+    assert frames.from_worker(frames.VERSION + msgspec.msgpack.encode(message)) == Done([JobId(1)], 0.5, 0, "north")
 
 
 @given(st.binary(max_size=300))

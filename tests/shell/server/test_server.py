@@ -15,7 +15,7 @@ from primectl.config.model import ClusterConfig, Config, PoolConfig, ServerConfi
 from primectl.config.topology import loopback, pool_in
 from primectl.message import Request
 from primectl.wire import frames
-from primectl.wire.control import Drain, KillNow, ProcessReady, Readiness
+from primectl.wire.control import KillNow, ProcessReady, Readiness, Retire
 from primectl.wire.job import Answer, Answers, Cancel, Jobs, WireJob, first_job, request_name, request_of
 from primectl.wire.stats import ServerSample
 from tests.support.plane import Plane, a_plane, exit_status, random_frames, wait_for
@@ -203,7 +203,7 @@ def test_a_drain_finishes_what_is_open_refuses_nobody_it_let_in_and_leaves(bench
     assert idle.getresponse().read() == b"ok\n"
     client = bench.ask("GET", "/do")
     (job,) = bench.jobs()
-    bench.plane.tell("role.server", Drain(1, 20.0))
+    bench.plane.tell("role.server", Retire(1, 20.0))
     wait_for(lambda: _refused(bench.port), "the end of accepting")
     bench.answer(job)
     answer = client.getresponse()
@@ -215,7 +215,7 @@ def test_a_drain_finishes_what_is_open_refuses_nobody_it_let_in_and_leaves(bench
 def test_a_drain_that_takes_too_long_answers_503(bench: Bench):
     client = bench.ask("GET", "/do")
     bench.jobs()
-    bench.plane.tell("role.server", Drain(1, 0.2))
+    bench.plane.tell("role.server", Retire(1, 0.2))
     assert client.getresponse().status == 503
     assert exit_status(bench.process) == 0
     assert [s.counters["cancelled"] for s in bench.samples() if s.draining][-1] == 1
@@ -276,7 +276,7 @@ def test_a_client_that_has_left_does_not_hold_up_a_drain(bench: Bench):
     leaving = bench.ask("GET", "/health")
     assert leaving.getresponse().read() == b"ok\n"
     leaving.close()
-    bench.plane.tell("role.server", Drain(1, 20.0))
+    bench.plane.tell("role.server", Retire(1, 20.0))
     assert exit_status(bench.process) == 0
     last = [sample for sample in bench.samples() if sample.draining][-1]
     assert last.connections == 0

@@ -67,7 +67,7 @@ class Bench:
 
     def wait_for_answer(self) -> Answer:
         assert self.answers.poll(20_000), "no answer came"
-        (answer,) = frames.answers(self.answers.recv()).answers
+        (answer,) = frames.to_server(self.answers.recv()).answers
         return answer
 
 

@@ -101,12 +101,12 @@ def test_all_keys_arrive_in_the_structs(load_text: Callable[[str], Loaded]) -> N
         (
             "colour = 1",
             "colour: unknown key. Known here: handler, workers, max_workers, prefetch, max_queue, retry, "
-            "max_attempts, spawn, env, start_timeout.",
+            "max_attempts, affinity, kill_after, worker_timeout, spawn, env, start_timeout.",
         ),
         (
             '"a \\n b" = 1',
             '"a \\n b": unknown key. Known here: handler, workers, max_workers, prefetch, max_queue, '
-            "retry, max_attempts, spawn, env, start_timeout.",
+            "retry, max_attempts, affinity, kill_after, worker_timeout, spawn, env, start_timeout.",
         ),
     ],
 )

@@ -7,7 +7,6 @@ from msgspec import structs
 
 from primectl.config.model import SupervisorConfig
 from primectl.wire.control import (
-    Drain,
     Hello,
     Kill,
     Killed,
@@ -18,6 +17,7 @@ from primectl.wire.control import (
     Refusal,
     Restart,
     Restarted,
+    Retire,
     Scale,
     Scaled,
     Stop,
@@ -491,7 +491,7 @@ def test_a_stop_closes_the_listeners_and_drains_the_servers_first():
     world.ask(Stop(10.0))
     actions = world.actions
     assert CloseListeners() in actions
-    assert ("proc.server.1", Drain(1, 10.0)) in world.sent(actions)
+    assert ("proc.server.1", Retire(1, 10.0)) in world.sent(actions)
     assert ("role.server", Readiness(False, "the cluster is stopping")) in world.sent(actions)
     assert not [action for action in actions if isinstance(action, CloseZygote)]
 
@@ -526,7 +526,9 @@ def test_when_the_time_is_over_force_grows_until_everybody_has_left():
     assert [a for a in world.pass_time(1.1) if isinstance(a, Signal)] == [
         Signal("server.1", server.incarnation, signal.SIGTERM)
     ], "not acknowledged, so the signal that means the same"
-    assert any(isinstance(command, Drain) and command.timeout_s == 0.0 for _, command in world.sent(world.pass_time(1)))
+    assert any(
+        isinstance(command, Retire) and command.timeout_s == 0.0 for _, command in world.sent(world.pass_time(1))
+    )
     assert world.answer(asker) is None
     world.pass_time(2.0)
     stopped = world.answer(asker).body
