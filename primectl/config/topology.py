@@ -4,6 +4,7 @@
       supervisor.pid      locked by the running supervisor; gone after a clean stop
       cluster.json        what every process of the cluster reads when it starts: the checked config and these folders
       state.json          the processes that run: id, pid, kernel start time
+      <worker>.begun      which jobs a worker has begun (primectl.control.begun), left there for its pool's proxy
       <socket names>      pool.<name>.in, pool.<name>.out, loopback.<server>, commands, stats, feed, control
     <state>/              $XDG_STATE_HOME/primectl/<cluster>, else ~/.local/state/primectl/<cluster>
       logs/<id>.log       one a process, written by the process itself; <id>.log.1 is the one before it
@@ -24,6 +25,8 @@ from msgspec import Struct
 from primectl.config.model import Config
 
 SOCKET_PATH_LIMIT = 107
+BEGUN = ".begun"
+"""What the name of a worker's file of begun jobs ends in."""
 LONGEST_SOCKET_NAME = 48
 """pool.<31 letters>.out, with room to spare; pools added later must fit too."""
 
@@ -62,6 +65,9 @@ class Place(Struct, frozen=True):
 
     def log_file(self, process: str) -> str:
         return f"{self.logs}/{process}.log"
+
+    def begun_file(self, worker: str) -> str:
+        return f"{self.runtime}/{worker}{BEGUN}"
 
 
 class ClusterFile(Struct, frozen=True):

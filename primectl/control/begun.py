@@ -1,0 +1,132 @@
+"""§ What a worker has begun to run, in a file of memory pages that outlives it, whatever ends it.
+
+A proxy that has lost a worker reads there which of the jobs it held were not begun, and may go to others as if they had
+never been dealt, whatever their method. A proxy that took over from another learns which of the jobs sent once more had
+been begun before.
+
+The file is mapped: a note costs two or three stores into the page cache, which survives SIGKILL (though not the host).
+The worker's next life goes on in the same file; the job that the last one ended in is kept apart, as *broken*.
+
+    | magic | lives | broken × 16 | current | noted | (job id, begun at) × 4096 |        each 8 bytes, native order
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from mmap import mmap
+
+from msgspec import Struct
+
+from primectl.wire.job import JobId
+
+RING = 4096
+"""Jobs that may run only once, of which it is known when they were begun: far more than a worker holds at a time."""
+BROKEN = 16
+"""Earlier lives of which it is known in which job they ended."""
+
+NONE = JobId(0)
+
+_MAGIC = int.from_bytes(b"begun\0\0\1", "big")
+_LIVES = 1
+_BROKEN_AT = 2
+_CURRENT = _BROKEN_AT + BROKEN
+_NOTED = _CURRENT + 1
+_RING_AT = _NOTED + 1
+_WORDS = _RING_AT + 2 * RING
+_SIZE = 8 * _WORDS
+
+
+class Begun(Struct, frozen=True):
+    """What one worker has begun, in this life and in earlier ones."""
+
+    current: JobId
+    """The job that it began last, 0 when it has said that it rests. Of a worker that is gone: what it ended in."""
+    ids: frozenset[JobId]
+    """Those that may run only once, the `RING` latest. Whether they came to their end is not told."""
+    complete_since: float
+    """Monotonic seconds: what may run only once, was begun after this and is not in `ids` was not begun here. 0.0 while
+    nothing is forgotten."""
+    broken: frozenset[JobId]
+    """The jobs in which earlier lives ended."""
+
+    def lost(self) -> frozenset[JobId]:
+        """Of a worker that is gone: what it may have begun without an end. A job is in here for good."""
+        return (self.broken | {self.current}) if self.current else self.broken
+
+
+class BegunLog:
+    """The notes of one worker. Raises OSError when its file cannot be made (no room, no permission)."""
+
+    __slots__ = ("_map", "_stamps", "_words")
+
+    def __init__(self, path: str) -> None:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # Pages without room on the disk would end the worker with SIGBUS when they are first written.
+            os.posix_fallocate(fd, 0, _SIZE)
+            os.ftruncate(fd, _SIZE)
+            self._map = mmap(fd, _SIZE)
+        finally:
+            os.close(fd)
+        whole = memoryview(self._map)
+        self._words = whole.cast("Q")
+        self._stamps = whole.cast("d")
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Go on where an earlier life of this worker ended; notes of another boot of the host mean nothing."""
+        words = self._words
+        newest = self._stamps[_RING_AT + 2 * ((words[_NOTED] - 1) % RING) + 1]
+        if words[0] != _MAGIC or newest > time.monotonic():
+            self._words.cast("B")[:] = bytes(_SIZE)
+            words[0] = _MAGIC
+        elif words[_CURRENT]:
+            words[_BROKEN_AT + words[_LIVES] % BROKEN] = words[_CURRENT]
+            words[_CURRENT] = 0
+        words[_LIVES] += 1
+
+    def begin(self, job: JobId, once: bool, now: float) -> None:
+        """`job` is going to run at once; `once`: it may run only once."""
+        words = self._words
+        if once:
+            noted = words[_NOTED]
+            slot = _RING_AT + 2 * (noted % RING)
+            words[slot] = job
+            self._stamps[slot + 1] = now
+            words[_NOTED] = noted + 1
+        words[_CURRENT] = job
+
+    def rest(self) -> None:
+        """What was begun has ended, and what came of it is sent: if the worker goes now, nothing is lost with it."""
+        self._words[_CURRENT] = 0
+
+    def close(self) -> None:
+        """The file stays, for the proxy and for the worker's next life."""
+        self._words.release()
+        self._stamps.release()
+        self._map.close()
+
+
+def read_begun(path: str) -> Begun | None:
+    """What a worker has noted; None where there is no such file, or it is no log of ours. The worker may be alive."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_SIZE)
+    except OSError:
+        return None
+    if len(data) != _SIZE:
+        return None
+    words = [JobId(word) for word in memoryview(data).cast("Q")]
+    if words[0] != _MAGIC:
+        return None
+    complete_since = 0.0
+    if words[_NOTED] > RING:
+        complete_since = min(struct.unpack_from(f"{2 * RING}d", data, 8 * _RING_AT)[1::2])
+    return Begun(
+        current=words[_CURRENT],
+        ids=frozenset(words[_RING_AT::2]) - {NONE},
+        complete_since=complete_since,
+        broken=frozenset(words[_BROKEN_AT:_CURRENT]) - {NONE},
+    )
