@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from primectl.config.model import Config
 from primectl.config.topology import Place
 from primectl.control.begun import BROKEN, NONE, RING, Begun, BegunLog, read_begun
 from primectl.wire.job import JobId, first_job
+from supervisor import runtime
 from tests.support.jobs import job_id
 
 LAST = JobId((1 << 64) - 1)
@@ -120,6 +122,16 @@ def test_no_file_tells_nothing(path: str):
 def test_a_file_that_cannot_be_made_is_an_error(tmp_path: Path):
     with pytest.raises(OSError, match="nowhere"):
         BegunLog(str(tmp_path / "nowhere" / "compute.1.begun"))
+
+
+def test_a_clean_stop_leaves_no_such_file_behind(tmp_path: Path):
+    runtime_folder = tmp_path / "run"
+    place = Place("test", str(runtime_folder), str(tmp_path / "state"), str(runtime_folder))
+    runtime.prepare_folders(place)
+    lock = runtime.Lock(place)
+    BegunLog(place.begun_file("compute.1")).close()
+    runtime.remove_files(place, Config(), lock)
+    assert not runtime_folder.exists()
 
 
 def test_what_a_worker_began_directly_before_sigkill_is_there(path: str):
