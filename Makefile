@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint types bench clean
+.PHONY: run test lint types chaos bench clean
 
 run: $(STAMP)
 	@$(BIN)/primectl tui
@@ -19,6 +19,10 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	@$(BIN)/mypy
+
+chaos: $(STAMP)
+	@$(BIN)/python -m tests.support.chaos --seconds 60
+	@$(BIN)/python -m tests.support.chaos --seconds 20 --supervisor-killed
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench
