@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import zmq
 
@@ -22,6 +22,14 @@ RECONNECT_MS = 10
 RECONNECT_MAX_MS = 200
 
 Frames = list[bytes]
+
+# As plain numbers: arithmetic with pyzmq's enums costs more than what they ask the socket for.
+_EVENTS = int(zmq.EVENTS)
+_RCVMORE = int(zmq.RCVMORE)
+_POLLIN = int(zmq.POLLIN)
+_POLLOUT = int(zmq.POLLOUT)
+_NOBLOCK = int(zmq.NOBLOCK)
+_NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 def open_socket(
@@ -68,24 +76,33 @@ def receive(socket: zmq.Socket[bytes], limit: int) -> list[Frames]:
     """
     messages: list[Frames] = []
     while len(messages) < limit and readable(socket):  # asking costs a third of an EAGAIN raised
-        messages.append(socket.recv_multipart(zmq.NOBLOCK))
+        message = [socket.recv(_NOBLOCK)]
+        while socket.get(_RCVMORE):
+            message.append(socket.recv(_NOBLOCK))
+        messages.append(message)
     return messages
 
 
 def readable(socket: zmq.Socket[bytes]) -> bool:
     """Whether a message waits. To be asked after sending too: a send may use up the edge that a message made."""
-    return bool(int(socket.get(zmq.EVENTS)) & zmq.POLLIN)
+    return bool(_events(socket) & _POLLIN)
 
 
-def try_send(socket: zmq.Socket[bytes], frames: list[Any]) -> bool:
+def try_send(socket: zmq.Socket[bytes], frames: list[bytes]) -> bool:
     """Send without waiting; False when the queue is full or nobody is connected."""
     for _ in range(2):
         try:
-            socket.send_multipart(frames, zmq.NOBLOCK)
+            for frame in frames[:-1]:
+                socket.send(frame, _NOBLOCK_MORE)
+            socket.send(frames[-1], _NOBLOCK)
         except zmq.Again:
             # libzmq looks only now and then for what the peer has read meanwhile; asking for events makes it look.
-            if not int(socket.get(zmq.EVENTS)) & zmq.POLLOUT:
+            if not _events(socket) & _POLLOUT:
                 return False
         else:
             return True
     return False
+
+
+def _events(socket: zmq.Socket[bytes]) -> int:
+    return cast("int", socket.get(_EVENTS))
