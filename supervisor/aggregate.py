@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from math import isfinite
 from typing import Generic, TypeVar
 
+from msgspec import structs
+
 from primectl.wire import histogram
 from primectl.wire.stats import FrontSnapshot, PoolSnapshot, ProxySample, Report, ServerSample, WorkerLoad, WorkerSample
 
@@ -125,30 +127,16 @@ class PoolFigures:
         """`base` has the pool's name, limits and its workers by state; the figures are filled in."""
         done, failed, retried = self._totals()
         window = self._window
-        shared = {
-            "name": base.name,
-            "target": base.target,
-            "workers": base.workers,
-            "busy": base.busy,
-            "idle": base.idle,
-            "starting": base.starting,
-            "draining": base.draining,
-            "failed_workers": base.failed_workers,
-            "max_workers": base.max_workers,
-            "max_queue": base.max_queue,
-            "done": done,
-            "failed": failed,
-            "retried": retried,
-        }
+        known = structs.replace(base, done=done, failed=failed, retried=retried)
         if window is None:
-            return PoolSnapshot(**shared)  # type: ignore[arg-type]
+            return known
         last = window.last
         latency = window.latency(now)
         served = window.growth(lambda sample: sample.done)
         service_s = window.growth(lambda sample: sample.service_s)
         capacity_s = window.span_s * base.workers
-        return PoolSnapshot(
-            **shared,  # type: ignore[arg-type]
+        return structs.replace(
+            known,
             queued=last.queued,
             in_flight=last.in_flight,
             rate=window.rate(lambda sample: sample.done, now),
@@ -168,6 +156,7 @@ class FrontFigures:
         self._windows: dict[str, Window[ServerSample]] = {}
         self._carried_requests = 0
         self._carried_classes = [0] * 6
+        self._carried_dead = 0
 
     def add(self, server: str, incarnation: int, sample: ServerSample, now: float) -> None:
         window = self._windows.get(server)
@@ -182,6 +171,12 @@ class FrontFigures:
         if window is not None:
             self._carried_requests += window.last.requests
             self._carried_classes = _add_classes(self._carried_classes, window.last.classes)
+            self._carried_dead += _dead_letters(window.last)
+
+    @property
+    def dead_letters(self) -> int:
+        """Requests that could not be answered, since the cluster's start."""
+        return self._carried_dead + sum(_dead_letters(window.last) for window in self._windows.values())
 
     def in_flight(self, server: str) -> int:
         """Requests that this server had open when it was last heard."""
@@ -205,7 +200,12 @@ class FrontFigures:
             classes=tuple(classes),
             p50_ms=1000 * histogram.percentile_s(latency, 0.5),
             p99_ms=1000 * histogram.percentile_s(latency, 0.99),
+            dead_letters=self.dead_letters,
         )
+
+
+def _dead_letters(sample: ServerSample) -> int:
+    return sample.counters.get("dead_letters", 0)
 
 
 def _server_errors(sample: ServerSample) -> int:

@@ -9,7 +9,18 @@ from msgspec import Struct, structs
 
 from primectl.errors import WireError
 from primectl.wire import frames
-from primectl.wire.control import EventsQuery, Kill, LogsQuery, Refusal, Request, Restart, Scale, Stop
+from primectl.wire.control import (
+    DrainOrder,
+    EventsQuery,
+    Kill,
+    LogsQuery,
+    Refusal,
+    Request,
+    Restart,
+    ResumeOrder,
+    Scale,
+    Stop,
+)
 from supervisor.events import Order
 from supervisor.plan import nearest, printable
 
@@ -31,6 +42,8 @@ _BODIES: Mapping[tuple[str, str], type[Query] | type[Order]] = {
     ("POST", "/scale"): Scale,
     ("POST", "/kill"): Kill,
     ("POST", "/restart"): Restart,
+    ("POST", "/drain"): DrainOrder,
+    ("POST", "/resume"): ResumeOrder,
     ("POST", "/stop"): Stop,
 }
 _NIL = b"\xc0"

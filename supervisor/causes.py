@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 
-from primectl.wire.control import Killed, Refusal, Restarted, Scaled, Stopped
+from primectl.wire.control import Drained, Killed, Refusal, Restarted, Resumed, Scaled, Stopped
 
 _ENTRY = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARN) ")
 """A log line that tells of business as usual, and so explains no end."""
@@ -31,7 +31,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-Outcome = Scaled | Killed | Restarted | Stopped | Refusal
+Outcome = Scaled | Killed | Restarted | Drained | Resumed | Stopped | Refusal
 
 
 def in_words(outcome: Outcome) -> tuple[str, str, str]:
@@ -46,6 +46,10 @@ def in_words(outcome: Outcome) -> tuple[str, str, str]:
             return "killed", outcome.target, f"{text}{forced}; they held {outcome.lost_jobs} jobs"
         case Restarted():
             return "restarted", outcome.target, f"{len(outcome.processes)} processes restarted"
+        case Drained():
+            return "drained", outcome.target, f"{outcome.target} holds nothing any more, {outcome.seconds:.2f} s"
+        case Resumed():
+            return "resumed", outcome.target, f"{outcome.target} takes jobs again"
         case Stopped():
             killed = f", {len(outcome.killed)} killed" if outcome.killed else ""
             text = f"stopped: {outcome.finished} requests finished, {outcome.cancelled} cancelled{killed}"

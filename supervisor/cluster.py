@@ -15,6 +15,7 @@ from primectl.config.model import Config
 from primectl.config.topology import proxy_id
 from primectl.wire.control import (
     ALL,
+    DrainOrder,
     Hello,
     Kill,
     KillNow,
@@ -24,6 +25,8 @@ from primectl.wire.control import (
     Readiness,
     Refusal,
     Restart,
+    ResumeOrder,
+    Roster,
     Scale,
     Stop,
     Stopped,
@@ -51,6 +54,7 @@ from primectl.wire.stats import (
 from supervisor import plan
 from supervisor.aggregate import FrontFigures, PoolFigures, is_sound
 from supervisor.causes import Outcome, cause_of, in_words
+from supervisor.drains import Draining, PoolDrain, Resuming
 from supervisor.events import (
     Action,
     Answer,
@@ -70,6 +74,7 @@ from supervisor.events import (
     Heard,
     Kind,
     Leave,
+    Order,
     Probed,
     ShowProgress,
     Signal,
@@ -98,6 +103,9 @@ NUDGE_S = 1.0
 """A process that has not acknowledged a command for so long gets the signal that means the same."""
 START_TIMEOUT_S = 30.0
 """For a server to say READY; the pools' processes have `start_timeout`."""
+STOPPED_S = 3.0
+"""A process that has been stopped (SIGSTOP) for so long is killed and replaced: what it holds waits, and nobody may
+come to let it go on. Shorter pauses are somebody's business; a debugger's (state `t`) never count."""
 OPERATIONS_AT_ONCE = 256
 
 
@@ -105,12 +113,20 @@ class Cluster:
     """A cluster from its start to its end."""
 
     def __init__(
-        self, config: Config, *, config_path: str, incarnation: int, pid: int, jitter: Callable[[], float]
+        self,
+        config: Config,
+        *,
+        config_path: str,
+        dead_letters_file: str,
+        incarnation: int,
+        pid: int,
+        jitter: Callable[[], float],
     ) -> None:
         """`incarnation` is above that of every earlier supervisor of the cluster; `jitter` gives numbers of 0 to 1."""
         self._config = config
         self._name = config.cluster.name
         self._config_path = config_path
+        self._dead_letters_file = dead_letters_file
         self._first_incarnation = self._incarnation = incarnation
         self._jitter = jitter
         self._command = 0
@@ -130,8 +146,10 @@ class Cluster:
         self._progress: dict[int, Progress] = {}
         """What each operation's askers were told last, by its identity."""
         self._shown = ""
+        self._drains = {pool: PoolDrain(pool, self._next_command) for pool in config.pools}
         self._pools = {pool: PoolFigures() for pool in config.pools}
         self._front = FrontFigures()
+        self._told_dead_letters = 0
         self._myself = Process("supervisor", Kind.SERVER, "", 0)
         self._myself.pid = pid
         self._out: list[Action] = []
@@ -191,7 +209,7 @@ class Cluster:
             case Subscribed():
                 self._subscribed(event.process, now)
             case Probed():
-                self._probed(event)
+                self._probed(event, now)
             case Asked():
                 self._asked(event, now)
             case Heard():
@@ -219,7 +237,9 @@ class Cluster:
         return whole if self._stopping is None else self._stopping.wanted(whole)
 
     def _seen(self, now: float) -> list[plan.Seen]:
-        return [process.seen(self._is_busy(process, now)) for process in self._processes.values()]
+        return [
+            process.seen(self._is_busy(process, now), self._is_drained(process)) for process in self._processes.values()
+        ]
 
     def _settle(self, now: float) -> None:
         while self._moved and not self._left:
@@ -265,6 +285,8 @@ class Cluster:
                 if process.state in (S.BACKOFF, S.FAILED):
                     process.change(Change.NOT_WANTED)
                 del self._processes[step.id]
+                if process.kind is Kind.WORKER:
+                    self._out += self._drains[process.pool].forget(process.id, now)
             case _:
                 assert_never(step)
 
@@ -386,7 +408,9 @@ class Cluster:
         process.deadline = process.hello_at = None
         self._moved = True
         if process.kind is Kind.PROXY:
-            self._out.append(Broadcast(ALL, ProcessReady(process.id, process.incarnation)))
+            self._proxy_is_ready(process, now)
+        if process.kind is Kind.WORKER:
+            self._out += self._drains[process.pool].worker_is_ready(process.id, now)
         if process.kind is Kind.SERVER:
             self._told_readiness = None
         if process.kind is Kind.ZYGOTE:
@@ -394,6 +418,23 @@ class Cluster:
         if process.crashed:
             process.crashed = False
             self._tell("ready", process.id, f"{process.id} is back")
+
+    def _proxy_is_ready(self, proxy: Process, now: float) -> None:
+        """What it must know before it deals, then to all that it is there."""
+        if proxy.restarts:
+            served = [(worker.id, worker.incarnation) for worker in self._workers(proxy.pool) if worker.state in READY]
+            self._out.append(Broadcast(process_topic(proxy.id), Roster(served)))
+        self._out += self._drains[proxy.pool].proxy_is_ready(now)
+        self._out.append(Broadcast(ALL, ProcessReady(proxy.id, proxy.incarnation)))
+
+    def _workers(self, pool: str) -> list[Process]:
+        return [process for process in self._processes.values() if process.kind is Kind.WORKER and process.pool == pool]
+
+    def _put_down(self, process: Process, cause: str) -> None:
+        """SIGKILL to what will not go on by itself. It did not crash: it is replaced at once, nothing is counted."""
+        self._moved = True
+        process.doom = cause
+        self._force(process)
 
     def _ended(self, process: Process, status: int | None, tail: tuple[str, ...], now: float) -> None:
         self._say_gone(process)
@@ -407,7 +448,7 @@ class Cluster:
             self._zygote_gone(process, now)
         if expected:
             if killed:
-                process.cause = "KILL"
+                process.cause = process.doom or "KILL"
             elif status not in (0, None):
                 process.cause = cause_of(status, tail)
             return
@@ -445,6 +486,7 @@ class Cluster:
             case Kind.PROXY:
                 topics = (pool_topic(process.pool), role_topic(Kind.SERVER), role_topic(Kind.WORKER))
                 self._pools[process.pool].proxy_gone()
+                self._drains[process.pool].proxy_is_gone()
             case Kind.SERVER:
                 topics = (role_topic(Kind.PROXY), role_topic(Kind.WORKER))
                 self._server_gone(process)
@@ -516,36 +558,51 @@ class Cluster:
         match report:
             case WorkerSample():
                 process.jobs, process.busy, process.job_s = report.jobs, report.busy, report.job_s
+                process.counters = report.counters
             case ProxySample():
                 if process.kind is Kind.PROXY and process.alive:
-                    process.jobs = report.done
-                    self._pools[process.pool].add(process.incarnation, report, now)
+                    self._heard_proxy(process, report, now)
             case ServerSample():
                 self._heard_server(process, report, now)
             case Ready():
                 if process.state is S.STARTING:
                     self._became_ready(process, now)
             case WorkerStuck():
-                self._stuck(report)
+                if process.kind is Kind.PROXY:
+                    self._stuck(report)
             case Acknowledged():
-                if report.command == process.retire_command and process.state is S.DRAINING:
-                    process.acknowledged = True
-                    process.deadline = None
+                self._acknowledged(process, report.command)
             case _:
                 assert_never(report)
 
+    def _heard_proxy(self, proxy: Process, sample: ProxySample, now: float) -> None:
+        proxy.jobs, proxy.counters = sample.done, sample.counters
+        self._pools[proxy.pool].add(proxy.incarnation, sample, now)
+        self._drains[proxy.pool].heard(sample)
+        self._moved |= self._is_draining(proxy.pool)
+
+    def _acknowledged(self, process: Process, command: int) -> None:
+        if command == process.retire_command and process.state is S.DRAINING:
+            process.acknowledged = True
+            process.deadline = None
+        elif process.kind is Kind.PROXY:
+            self._drains[process.pool].acknowledged(command)
+            self._moved = True
+
     def _stuck(self, report: WorkerStuck) -> None:
         worker = self._current(report.worker, report.incarnation)
-        if worker is not None and worker.kind is Kind.WORKER and worker.state in READY:
-            self._tell(
-                "stuck", worker.id, f"{worker.id} does not let go of request {report.request}, which is cancelled"
-            )
-            self._signal(worker, signal.SIGKILL)
+        if worker is None or worker.kind is not Kind.WORKER or worker.state not in READY:
+            return
+        request = plan.printable(report.request)
+        text = f"{worker.id} does not let go of request {request}, which is cancelled: killed and replaced"
+        self._tell("stuck", worker.id, text)
+        self._put_down(worker, f"stuck in the cancelled request {request}")
 
     def _heard_server(self, process: Process, sample: ServerSample, now: float) -> None:
         if process.kind is not Kind.SERVER:
             return
         process.jobs = sample.requests
+        process.counters = sample.counters
         if process.alive:
             self._front.add(process.id, process.incarnation, sample, now)
         if sample.draining and self._stopping is not None:
@@ -559,16 +616,33 @@ class Cluster:
         if process is not None and process.kind is Kind.WORKER and isinstance(envelope.report, Ready):
             self._out.append(SignalStray(envelope.report.pid))
 
-    def _probed(self, event: Probed) -> None:
+    def _probed(self, event: Probed, now: float) -> None:
         process = self._myself if event.process == "supervisor" else self._current(event.process, event.incarnation)
-        if process is not None:
-            process.cpu_percent, process.rss_bytes = event.cpu_percent, event.rss_bytes
+        if process is None:
+            return
+        process.cpu_percent, process.rss_bytes = event.cpu_percent, event.rss_bytes
+        if not event.stopped:
+            process.stopped_at = None
+        elif process.stopped_at is None:
+            process.stopped_at = now
+        elif now - process.stopped_at >= STOPPED_S and process.alive and process.state is not S.STOPPING:
+            for_s = now - process.stopped_at
+            text = f"{process.id} was stopped (SIGSTOP) and nobody let it go on for {for_s:.1f} s: killed and replaced"
+            self._tell("suspended", process.id, text)
+            self._put_down(process, f"stopped for {for_s:.1f} s")
 
     def _is_busy(self, process: Process, now: float) -> bool:
         if process.kind is not Kind.WORKER or process.state not in READY:
             return False
         load = self._pools[process.pool].load(process.id, process.incarnation, now)
         return process.busy if load is None else load.holding > 0
+
+    def _is_drained(self, process: Process) -> bool:
+        return process.kind is Kind.WORKER and self._drains[process.pool].covers(process.id)
+
+    def _is_draining(self, pool: str) -> bool:
+        """Whether somebody waits for a drain in this pool."""
+        return any(isinstance(operation, Draining) and operation.pool == pool for operation in self._operations)
 
     def _held_jobs(self, process: Process, now: float) -> int:
         if process.kind is not Kind.WORKER:
@@ -599,6 +673,9 @@ class Cluster:
             self._beat_at = now + BEAT_S
             self._told_readiness = None
             self._look_for_silence(now)
+            self._tell_of_dead_letters()
+        for drain in self._drains.values():
+            self._out += drain.tell_again(now)
 
     def _greet_again(self, process: Process, now: float) -> None:
         if process.state is not S.STARTING:
@@ -633,9 +710,18 @@ class Cluster:
                 self._tell("silent", process.id, f"{process.id} has not been heard for {now - process.heard_at:.0f} s")
             process.liveness = health
 
+    def _tell_of_dead_letters(self) -> None:
+        count = self._front.dead_letters - self._told_dead_letters
+        if count > 0:
+            self._told_dead_letters += count
+            what = "1 request could" if count == 1 else f"{count} requests could"
+            text = f"{what} not be answered; kept in {self._dead_letters_file}"
+            self._tell("dead_letter", self._name, text)
+
     def _earliest(self) -> float | None:
         deadlines = [process.deadline for process in self._processes.values() if process.deadline is not None]
         deadlines += [process.hello_at for process in self._processes.values() if process.hello_at is not None]
+        deadlines += [deadline for drain in self._drains.values() if (deadline := drain.next_deadline()) is not None]
         deadlines += [deadline for operation in self._operations if (deadline := operation.next_deadline()) is not None]
         return min(deadlines, default=None)
 
@@ -680,10 +766,13 @@ class Cluster:
             proxy = self._processes.get(proxy_id(pool))
             if proxy is None or proxy.state is not S.RUNNING:
                 return Readiness(False, f"pool {pool} has no proxy")
-            if not any(
-                p.state is S.RUNNING for p in self._processes.values() if p.kind is Kind.WORKER and p.pool == pool
-            ):
+            if self._drains[pool].whole:
+                return Readiness(False, f"pool {pool} is draining")
+            there = [worker for worker in self._workers(pool) if worker.state is S.RUNNING]
+            if not there:
                 return Readiness(False, f"pool {pool} has no worker")
+            if all(map(self._is_drained, there)):
+                return Readiness(False, f"all workers of pool {pool} are draining")
         return Readiness(True)
 
     def _tell(self, kind: str, subject: str, text: str, operator: str = "") -> None:
@@ -709,12 +798,16 @@ class Cluster:
                 self._kill(event, order, now)
             case Restart():
                 self._restart(event, order, now)
+            case DrainOrder():
+                self._drain(event, order, now)
+            case ResumeOrder():
+                self._resume(event, order, now)
             case Stop():
                 self._stop(event, order, now)
             case _:
                 assert_never(order)
 
-    def _impossible(self, order: Scale | Kill | Restart | Stop) -> tuple[int, Refusal] | None:
+    def _impossible(self, order: Order) -> tuple[int, Refusal] | None:
         if self._left or self._failure is not None:
             return 409, Refusal(f"cluster {self._name} is ending")
         if isinstance(order, Stop):
@@ -794,6 +887,42 @@ class Cluster:
         self._tell("restart", order.target, f"restart {order.target}: {len(members)} processes", event.operator)
         self._operations.append(Rolling(order.target, members, now, order.timeout_s, event.operator, event.asker))
 
+    def _drain(self, event: Asked, order: DrainOrder, now: float) -> None:
+        found = self._drainable(event, order.target)
+        if found is None:
+            return
+        drain, worker = found
+        what = worker or f"pool {drain.pool}"
+        self._tell("drain", order.target, f"drain {what}: no more jobs for it", event.operator)
+        self._out += drain.drain(worker, now)
+        self._operations.append(
+            Draining(order.target, drain, worker, now, order.timeout_s, event.operator, event.asker)
+        )
+
+    def _resume(self, event: Asked, order: ResumeOrder, now: float) -> None:
+        found = self._drainable(event, order.target)
+        if found is None:
+            return
+        drain, worker = found
+        if worker and drain.whole:
+            refusal = Refusal(
+                f"pool {drain.pool} is draining as a whole", worker, f"`primectl resume {drain.pool}` ends that"
+            )
+            self._refuse(event, 409, refusal)
+            return
+        self._out += drain.resume(worker, now)
+        self._operations.append(Resuming(order.target, drain, worker, now, event.operator, event.asker))
+
+    def _drainable(self, event: Asked, target: str) -> tuple[PoolDrain, str] | None:
+        """The pool that a target is in, and which of its workers it is; "" for all of them and those to come."""
+        if target in self._drains:
+            return self._drains[target], ""
+        found = plan.drainable(target, self._targets, self._seen(self._now))
+        if isinstance(found, plan.Seen):
+            return self._drains[found.pool], found.id
+        self._refuse(event, *found)
+        return None
+
     def _stop(self, event: Asked, order: Stop, now: float) -> None:
         if self._stopping is not None:
             self._stopping.hasten(now, order.timeout_s, event.asker)
@@ -803,7 +932,7 @@ class Cluster:
         self._state = ClusterState.STOPPING
         self._out.append(CloseListeners())
         self._begin_stop(order.timeout_s, event.operator, event.asker)
-        for operation in [operation for operation in self._operations if isinstance(operation, Scaling | Rolling)]:
+        for operation in [o for o in self._operations if isinstance(o, Scaling | Rolling | Draining | Resuming)]:
             self._finish(operation, 409, Refusal(f"cluster {self._name} is stopping"))
 
     def _begin_stop(self, timeout_s: float, operator: str, asker: Asker | None) -> None:
@@ -862,7 +991,7 @@ class Cluster:
 
     def _pool_snapshot(self, pool: str, busy: dict[str, bool], now: float) -> PoolSnapshot:
         settings = self._config.pools[pool]
-        workers = [p for p in self._processes.values() if p.kind is Kind.WORKER and p.pool == pool]
+        workers = self._workers(pool)
         there = [worker for worker in workers if worker.state in READY]
         at_work = sum(busy[worker.id] for worker in there)
         base = PoolSnapshot(
@@ -872,10 +1001,11 @@ class Cluster:
             busy=at_work,
             idle=len(there) - at_work,
             starting=sum(worker.state in (S.STARTING, S.BACKOFF) for worker in workers),
-            draining=sum(worker.state in LEAVING for worker in workers),
+            draining=sum(_shown_state(worker, self._is_drained(worker)) in LEAVING for worker in workers),
             failed_workers=sum(worker.state is S.FAILED for worker in workers),
             max_workers=settings.max_workers,
             max_queue=settings.max_queue,
+            state="draining" if self._drains[pool].whole else "running",
         )
         return self._pools[pool].snapshot(base, now)
 
@@ -886,7 +1016,7 @@ class Cluster:
             role=process.kind.role,
             pool=process.pool,
             pid=process.pid if alive else 0,
-            state=process.state,
+            state=_shown_state(process, self._is_drained(process)),
             busy=busy,
             uptime_s=now - process.began_at if alive else 0.0,
             restarts=process.restarts,
@@ -896,6 +1026,7 @@ class Cluster:
             job_s=process.job_s if busy else 0.0,
             heartbeat_age_s=max(0.0, now - process.heard_at) if process.state in READY else 0.0,
             cause=process.cause,
+            counters={name: count for name, count in process.counters.items() if count} if alive else {},
         )
 
     def _supervisor_snapshot(self, now: float) -> ProcessSnapshot:
@@ -909,6 +1040,11 @@ class Cluster:
             cpu_percent=myself.cpu_percent,
             rss_bytes=myself.rss_bytes,
         )
+
+
+def _shown_state(process: Process, drained: bool) -> S:
+    """A worker that is drained runs on, and is shown by what an operator has asked of it."""
+    return S.DRAINING if drained and process.state is S.RUNNING else process.state
 
 
 def _reading_order(pools: list[str]) -> Callable[[Process], tuple[int, int, int]]:

@@ -99,6 +99,8 @@ class Probed(Struct, frozen=True):
     incarnation: int
     cpu_percent: float
     rss_bytes: int
+    stopped: bool = False
+    """By SIGSTOP or its like."""
 
 
 class Asker(Struct, frozen=True):
@@ -108,7 +110,7 @@ class Asker(Struct, frozen=True):
     request: int
 
 
-Order = control.Scale | control.Kill | control.Restart | control.Stop
+Order = control.Scale | control.Kill | control.Restart | control.DrainOrder | control.ResumeOrder | control.Stop
 
 
 class Asked(Struct, frozen=True):
@@ -180,7 +182,16 @@ class Broadcast(Struct, frozen=True):
     command: control.Command
 
 
-Answerable = control.Progress | control.Refusal | control.Scaled | control.Killed | control.Restarted | control.Stopped
+Answerable = (
+    control.Progress
+    | control.Refusal
+    | control.Scaled
+    | control.Killed
+    | control.Restarted
+    | control.Drained
+    | control.Resumed
+    | control.Stopped
+)
 
 
 class Answer(Struct, frozen=True):

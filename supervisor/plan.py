@@ -28,7 +28,8 @@ class Wanted(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """A process as it is. `leaving`: it was retired for good; `retry_at`: when a process in backoff may start."""
+    """A process as it is. `leaving`: it was retired for good; `retry_at`: when a process in backoff may start;
+    `drained`: an operator has set this worker aside."""
 
     id: str
     kind: Kind
@@ -38,6 +39,7 @@ class Seen(Struct, frozen=True):
     busy: bool = False
     leaving: bool = False
     retry_at: float | None = None
+    drained: bool = False
 
 
 class Start(Struct, frozen=True):
@@ -138,7 +140,8 @@ def worker_numbers(target: int, workers: Sequence[Seen]) -> list[int]:
     """Which numbers a pool of `target` workers has, given those it has now.
 
     A grown pool adds the lowest free numbers; one that still leaves keeps its number (and its log) until it is gone.
-    A shrunk pool gives up what does not run first, then idle workers, then busy ones; the highest number first.
+    A shrunk pool gives up what has ended first, then drained workers, then what does not run yet, then idle workers,
+    then busy ones; the highest number first.
     """
     staying = [worker for worker in workers if not worker.leaving]
     if len(staying) > target:
@@ -154,12 +157,14 @@ def worker_numbers(target: int, workers: Sequence[Seen]) -> list[int]:
     return sorted(numbers)
 
 
-_WORTH = {S.FAILED: 0, S.BACKOFF: 0, S.EXITED: 0, S.STOPPING: 0, S.DRAINING: 1, S.STARTING: 1, S.RUNNING: 2}
+_WORTH = {S.FAILED: 0, S.BACKOFF: 0, S.EXITED: 0, S.STOPPING: 0, S.DRAINING: 2, S.STARTING: 2, S.RUNNING: 3}
+_WORTH_DRAINED = 1
 
 
 def _worth(worker: Seen) -> tuple[int, bool, int]:
     """The smaller, the sooner a shrinking pool gives it up."""
-    return _WORTH[worker.state], worker.busy, -worker.number
+    worth = _WORTH[worker.state]
+    return min(worth, _WORTH_DRAINED) if worker.drained else worth, worker.busy, -worker.number
 
 
 class Target(Struct, frozen=True):
@@ -189,6 +194,20 @@ def resolve(target: str, pools: Collection[str], processes: Iterable[Seen]) -> T
     if target in known:
         return Target((process_topic(target),), (target,))
     return Refusal(f'no pool or process is called "{printable(target)}"', mend=nearest(target, [*pools, *known, ALL]))
+
+
+def drainable(target: str, pools: Collection[str], processes: Iterable[Seen]) -> Seen | tuple[int, Refusal]:
+    """The worker that is called so, else a status and why not. That pools can be drained too is the caller's to see."""
+    seen = [process for process in processes if process.kind is not Kind.ZYGOTE]
+    found = next((process for process in seen if process.id == target), None)
+    if found is not None and found.kind is Kind.WORKER:
+        return found
+    workers = [process.id for process in seen if process.kind is Kind.WORKER]
+    if found is not None and found.kind is Kind.PROXY:
+        return 400, Refusal(f"{target} cannot be drained, its pool can", mend=f'The pool is called "{found.pool}"')
+    if found is not None or target in (ALL, "supervisor"):
+        return 400, Refusal(f"{target} cannot be drained: pools and workers can", mend=nearest("", [*pools, *workers]))
+    return 404, Refusal(f'no pool or worker is called "{printable(target)}"', mend=nearest(target, [*pools, *workers]))
 
 
 def size(workers: str, before: int, most: int, pool: str) -> int | Refusal:

@@ -22,10 +22,12 @@ class Process:
         "began_at",
         "busy",
         "cause",
+        "counters",
         "cpu_percent",
         "crashed",
         "crashes",
         "deadline",
+        "doom",
         "forced",
         "heard_at",
         "hello_at",
@@ -45,6 +47,7 @@ class Process:
         "rss_bytes",
         "sequence",
         "state",
+        "stopped_at",
         "timed_out",
     )
 
@@ -78,6 +81,10 @@ class Process:
         self.timed_out = False
         self.forced = False
         """SIGKILL was ordered for this life."""
+        self.doom = ""
+        """Why, when it was not an operator who wanted it."""
+        self.stopped_at: float | None = None
+        """Since when it is known to be stopped (SIGSTOP), None while it is not."""
         self.retire_command = 0
         self.acknowledged = False
         self.heard_at = 0.0
@@ -86,6 +93,7 @@ class Process:
         self.jobs = 0
         self.busy = False
         self.job_s = 0.0
+        self.counters: dict[str, int] = {}
         self.cpu_percent = 0.0
         self.rss_bytes = 0
 
@@ -111,7 +119,7 @@ class Process:
         self.incarnation = incarnation
         self.began_at = now
 
-    def seen(self, busy: bool) -> Seen:
+    def seen(self, busy: bool, drained: bool) -> Seen:
         """What `plan` needs to know of it."""
         retry_at = self.deadline if self.state is ProcessState.BACKOFF else None
-        return Seen(self.id, self.kind, self.pool, self.number, self.state, busy, self.leaving, retry_at)
+        return Seen(self.id, self.kind, self.pool, self.number, self.state, busy, self.leaving, retry_at, drained)

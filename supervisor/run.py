@@ -71,6 +71,8 @@ HOUSEKEEPING_S = 1.0
 LAST_WAIT_S = 1.0
 """For children that even SIGKILL does not end at once."""
 EVENTS_A_TURN = 1000
+ALARMING = frozenset({"crashed", "failed", "silent", "start_failed", "stuck", "suspended", "dead_letter"})
+"""Events that the log has as warnings."""
 FAULT = 70
 """Exit status of a supervisor that failed itself (EX_SOFTWARE of sysexits.h)."""
 
@@ -191,7 +193,7 @@ class Supervisor:
             )
             opened.callback(self._channel.close)
             self._closing = opened.pop_all()
-        self._spawner = Spawner(loop, cluster, listeners, self._emit, programs)
+        self._spawner = Spawner(loop, cluster, listeners, self._emit, programs, kernel.raise_open_files())
         self._zygotes = Zygotes(loop, self._spawner, self._place.log_file, self._emit, log)
         self._probe = Probe(clock)
         self._logtail = LogTail(self._place)
@@ -199,6 +201,7 @@ class Supervisor:
         self._cluster = Cluster(
             cluster.config,
             config_path=cluster.config_path,
+            dead_letters_file=f"{self._place.state}/dead-letters.jsonl",
             # Grows with every supervisor, since the wall clock does; milliseconds leave room for what it counts up.
             incarnation=int(clock.wall() * 1000),
             pid=os.getpid(),
@@ -322,7 +325,7 @@ class Supervisor:
 
     def _tell(self, tell: Tell) -> None:
         by = f" (by {tell.operator})" if tell.operator else ""
-        level = self._log.warn if tell.kind in ("crashed", "failed", "silent", "start_failed") else self._log.info
+        level = self._log.warn if tell.kind in ALARMING else self._log.info
         level(f"{tell.text}{by}")
         event = self._eventlog.add(self._clock.wall(), tell.kind, tell.subject, tell.text, tell.operator)
         if EVENTS in self._listened_to:

@@ -23,6 +23,14 @@ from supervisor.logread import last_lines, size
 INHERITED_FD = 7
 """Where a server finds its listening socket, and a zygote its end of the channel."""
 TAIL_LINES = 20
+MEMORY: Mapping[str, str] = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "262144",
+    "MALLOC_TRIM_THRESHOLD_": "1048576",
+}
+"""glibc's malloc, so that what large bodies took goes back to the system (mallopt(3)). By itself it moves the threshold
+up to the largest block that was ever freed, and then keeps such blocks on a heap that one small survivor at the top
+holds in place; and each thread that ever allocates gets a heap of its own. The operator's environment goes first."""
 
 Programs = Mapping[Kind, tuple[str, ...]]
 """What the interpreter is given to run, before our own options."""
@@ -58,8 +66,11 @@ class Spawner:
         listeners: Listeners,
         emit: Callable[[Event], None],
         programs: Programs,
+        open_files: kernel.Limit,
     ) -> None:
+        """`open_files` is the limit for processes that run handlers; all others get ours."""
         self._loop = loop
+        self._open_files = open_files
         self._programs = programs
         self._cluster = cluster
         self._place = cluster.place
@@ -100,7 +111,7 @@ class Spawner:
             pid = os.posix_spawn(
                 sys.executable,
                 argv,
-                {**os.environ, **env},
+                {**MEMORY, **os.environ, **env},
                 file_actions=actions,
                 setsid=True,
                 setsigmask=[],
@@ -109,6 +120,9 @@ class Spawner:
         except OSError as error:
             self._emit(Exited(order.process, order.incarnation, None, (f"it cannot be started: {error.strerror}",)))
             return
+        if order.kind in (Kind.WORKER, Kind.ZYGOTE):
+            # A handler may use select(2), which cannot have descriptors above 1023.
+            kernel.limit_open_files(pid, self._open_files)
         self.watch(order.process, order.incarnation, order.kind, order.pool, pid, log_from)
 
     def watch(self, process: str, incarnation: int, kind: Kind, pool: str, pid: int, log_from: int) -> None:

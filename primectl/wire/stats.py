@@ -162,6 +162,8 @@ class ProcessSnapshot(Struct, frozen=True, kw_only=True):
     heartbeat_age_s: float = 0.0
     cause: str = ""
     """Why it last ended or failed, empty when it never did."""
+    counters: dict[str, int] = {}
+    """What this life of it has counted beside its jobs: handed back, cancelled, dropped …; those above 0."""
 
 
 class FrontSnapshot(Struct, frozen=True, kw_only=True):
@@ -178,6 +180,8 @@ class FrontSnapshot(Struct, frozen=True, kw_only=True):
     """Answers so far by status class, index 1 to 5."""
     p50_ms: float = 0.0
     p99_ms: float = 0.0
+    dead_letters: int = 0
+    """Requests that could not be answered (502), each kept in the dead letters file."""
 
 
 class Event(Struct, frozen=True, kw_only=True):

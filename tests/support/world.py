@@ -10,7 +10,7 @@ import signal
 from collections.abc import Sequence
 
 from primectl.config.model import ClusterConfig, Config, PoolConfig, SupervisorConfig
-from primectl.wire.control import Hello, KillNow, Retire
+from primectl.wire.control import Drain, Hello, KillNow, Resume, Retire
 from primectl.wire.stats import Acknowledged, Ready, Report, ReportEnvelope, ServerSample
 from supervisor.cluster import Cluster
 from supervisor.events import (
@@ -58,6 +58,8 @@ class Life:
         self.process, self.incarnation, self.kind, self.pool, self.pid = process, incarnation, kind, pool, pid
         self.deaf = False
         self.sequence = 0
+        self.drains: list[Drain | Resume] = []
+        """The drains and resumes that a proxy has obeyed."""
 
     def hears(self, topic: str) -> bool:
         return topic in ("all", f"role.{self.kind}", f"proc.{self.process}", f"pool.{self.pool}")
@@ -66,7 +68,14 @@ class Life:
 class World:
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or a_config()
-        self.cluster = Cluster(self.config, config_path="test.toml", incarnation=1000, pid=1, jitter=lambda: 0.0)
+        self.cluster = Cluster(
+            self.config,
+            config_path="test.toml",
+            dead_letters_file="/state/dead-letters.jsonl",
+            incarnation=1000,
+            pid=1,
+            jitter=lambda: 0.0,
+        )
         self.now = 100.0
         self.alive: dict[str, Life] = {}
         self.pending: list[Event] = []
@@ -199,6 +208,9 @@ class World:
                 self.pending.append(self._heard(life, Ready(life.pid)))
             case KillNow():
                 self._end(life, 0)
+            case Drain() | Resume() if life.kind is Kind.PROXY:
+                life.drains.append(command)
+                self.pending.append(self._heard(life, Acknowledged(command.command)))
             case Retire():
                 self.pending.append(self._heard(life, Acknowledged(command.command)))
                 if life.kind is Kind.SERVER:

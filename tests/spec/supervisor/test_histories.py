@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from primectl.config.model import SupervisorConfig
-from primectl.wire.control import Kill, Restart, Scale, Stop
+from primectl.wire.control import Drain, DrainOrder, Kill, Restart, ResumeOrder, Scale, Stop
 from supervisor.events import Begun, Exited, Heard, Kind, Spawned
 from tests.support.world import World, a_config
 
@@ -14,6 +14,8 @@ ORDERS = st.one_of(
     st.builds(Scale, st.sampled_from(["compute", "parse"]), st.integers(0, 6).map(str)),
     st.builds(Kill, st.sampled_from(["all", "compute", "compute.1", "proxy.parse", "role.server", "nobody"])),
     st.builds(Restart, st.sampled_from(["all", "compute", "compute.2", "role.proxy", "server.1"])),
+    st.builds(DrainOrder, st.sampled_from(["compute", "compute.1", "compute.4", "parse.1", "server.1"])),
+    st.builds(ResumeOrder, st.sampled_from(["compute", "compute.1", "parse", "nobody"])),
 )
 STEPS = st.one_of(
     st.tuples(st.just("deliver"), st.integers(0, 1000)),
@@ -88,6 +90,8 @@ def test_wanted_and_actual_converge_and_every_order_is_answered_once(steps):
     world.start()
     askers = play(world, steps)
     come_to_rest(world)
+    for pool in ("compute", "parse"):
+        world.do(ResumeOrder(pool))
     shown = world.cluster.snapshot()
     for pool in shown.pools:
         workers = [name for name in world.workers(pool.name) if world.state(name) == "running"]
@@ -100,6 +104,35 @@ def test_wanted_and_actual_converge_and_every_order_is_answered_once(steps):
         assert process.pid == world.alive[process.id].pid
     for asker in askers:
         assert world.answer(asker) is not None
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(STEPS, max_size=40))
+def test_a_proxy_has_always_been_told_what_is_drained_and_nothing_else(steps):
+    world = World(a_config(supervisor=CALM))
+    world.start()
+    play(world, steps)
+    come_to_rest(world)
+    for pool in world.cluster.snapshot().pools:
+        whole, workers = drained_at(world, f"proxy.{pool.name}")
+        assert (pool.state == "draining") is whole
+        for worker in world.workers(pool.name):
+            assert (world.state(worker) == "draining") is (whole or worker in workers)
+        assert workers <= set(world.workers(pool.name))
+
+
+def drained_at(world, proxy):
+    """What the proxy's present life makes of the commands that it has obeyed."""
+    whole, workers = False, set()
+    for command in world.alive[proxy].drains:
+        drains = isinstance(command, Drain)
+        if not command.workers:
+            whole = drains
+        elif drains:
+            workers.update(command.workers)
+        else:
+            workers.difference_update(command.workers)
+    return whole, workers
 
 
 @settings(max_examples=100, deadline=None)
