@@ -5,28 +5,28 @@ never been dealt, whatever their method. A proxy that took over from another lea
 been begun before.
 
 The file is mapped: a note costs two or three stores into the page cache, which survives SIGKILL (though not the host).
-The worker's next life goes on in the same file; the job that the last one ended in is kept apart, as *broken*.
+The worker's next life goes on in the same file; the job that the last one ended in is kept apart, as *broken*. While a
+worker lives it holds a lock on its file: one that is only cut off may still begin what it was given.
 
     | magic | lives | broken × 16 | current | noted | (job id, begun at) × 4096 |        each 8 bytes, native order
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import time
+from contextlib import suppress
 from mmap import mmap
 
-from msgspec import Struct
-
+from primectl.control.notes import NONE, Begun
 from primectl.wire.job import JobId
 
 RING = 4096
 """Jobs that may run only once, of which it is known when they were begun: far more than a worker holds at a time."""
 BROKEN = 16
 """Earlier lives of which it is known in which job they ended."""
-
-NONE = JobId(0)
 
 _MAGIC = int.from_bytes(b"begun\0\0\1", "big")
 _LIVES = 1
@@ -36,44 +36,36 @@ _NOTED = _CURRENT + 1
 _RING_AT = _NOTED + 1
 _WORDS = _RING_AT + 2 * RING
 _SIZE = 8 * _WORDS
-
-
-class Begun(Struct, frozen=True):
-    """What one worker has begun, in this life and in earlier ones."""
-
-    current: JobId
-    """The job that it began last, 0 when it has said that it rests. Of a worker that is gone: what it ended in."""
-    ids: frozenset[JobId]
-    """Those that may run only once, the `RING` latest. Whether they came to their end is not told."""
-    complete_since: float
-    """Monotonic seconds: what may run only once, was begun after this and is not in `ids` was not begun here. 0.0 while
-    nothing is forgotten."""
-    broken: frozenset[JobId]
-    """The jobs in which earlier lives ended."""
-
-    def lost(self) -> frozenset[JobId]:
-        """Of a worker that is gone: what it may have begun without an end. A job is in here for good."""
-        return (self.broken | {self.current}) if self.current else self.broken
+_FLOCK = "hhqqi4x"
+"""struct flock (fcntl(2)) on 64-bit Linux: type, whence, start, length, pid."""
 
 
 class BegunLog:
     """The notes of one worker. Raises OSError when its file cannot be made (no room, no permission)."""
 
-    __slots__ = ("_map", "_stamps", "_words")
+    __slots__ = ("_fd", "_map", "_stamps", "_words")
 
     def __init__(self, path: str) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            # Pages without room on the disk would end the worker with SIGBUS when they are first written.
-            os.posix_fallocate(fd, 0, _SIZE)
-            os.ftruncate(fd, _SIZE)
-            self._map = mmap(fd, _SIZE)
-        finally:
-            os.close(fd)
+            self._map = self._mapped()
+        except OSError:
+            os.close(self._fd)
+            raise
         whole = memoryview(self._map)
         self._words = whole.cast("Q")
         self._stamps = whole.cast("d")
         self._take_over()
+
+    def _mapped(self) -> mmap:
+        # A POSIX lock, since it stays with this process: what a handler forks does not hold it. Not waited for: an
+        # earlier life that is not quite gone yet only means that the worker is taken for alive while that lasts.
+        with suppress(BlockingIOError):
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Pages without room on the disk would end the worker with SIGBUS when they are first written.
+        os.posix_fallocate(self._fd, 0, _SIZE)
+        os.ftruncate(self._fd, _SIZE)
+        return mmap(self._fd, _SIZE)
 
     def _take_over(self) -> None:
         """Go on where an earlier life of this worker ended; notes of another boot of the host mean nothing."""
@@ -107,6 +99,7 @@ class BegunLog:
         self._words.release()
         self._stamps.release()
         self._map.close()
+        os.close(self._fd)
 
 
 def read_begun(path: str) -> Begun | None:
@@ -114,6 +107,7 @@ def read_begun(path: str) -> Begun | None:
     try:
         with open(path, "rb") as file:
             data = file.read(_SIZE)
+            alive = _is_locked(file.fileno())
     except OSError:
         return None
     if len(data) != _SIZE:
@@ -129,4 +123,12 @@ def read_begun(path: str) -> Begun | None:
         ids=frozenset(words[_RING_AT::2]) - {NONE},
         complete_since=complete_since,
         broken=frozenset(words[_BROKEN_AT:_CURRENT]) - {NONE},
+        alive=alive,
     )
+
+
+def _is_locked(fd: int) -> bool:
+    """By another process. Asked, not tried: a lock of ours could be in the way of the worker's next life."""
+    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    answer: tuple[int, ...] = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    return answer[0] != fcntl.F_UNLCK

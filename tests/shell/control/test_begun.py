@@ -12,7 +12,8 @@ import pytest
 
 from primectl.config.model import Config
 from primectl.config.topology import Place
-from primectl.control.begun import BROKEN, NONE, RING, Begun, BegunLog, read_begun
+from primectl.control.begun import BROKEN, RING, BegunLog, read_begun
+from primectl.control.notes import NONE, Begun
 from primectl.wire.job import JobId, first_job
 from supervisor import runtime
 from tests.support.jobs import job_id
@@ -147,3 +148,24 @@ signal.raise_signal(signal.SIGKILL)
     assert ended.returncode == -signal.SIGKILL
     assert begun(path).ids == {job_id(1), job_id(2)}
     assert begun(path).lost() == {job_id(2)}
+    assert not begun(path).alive
+
+
+def test_a_worker_counts_as_alive_for_as_long_as_its_process_lives(path: str):
+    source = f"""
+import sys
+from primectl.control.begun import BegunLog
+log = BegunLog({path!r})
+print("begun", flush=True)
+sys.stdin.read()
+"""
+    worker = subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"begun\n"
+        assert begun(path).alive
+        worker.send_signal(signal.SIGSTOP)
+        assert begun(path).alive
+        worker.kill()
+        worker.wait()
+    assert not begun(path).alive
