@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,8 @@ from primectl.config import topology
 
 PATIENCE_S = 30.0
 POLL_S = 0.02
+
+CASES = Path(__file__).with_name("cases.py")
 
 PRIME = """
 [cluster]
@@ -204,3 +207,43 @@ class ClusterUnderTest:
                 process.send_signal(signal.SIGKILL)
                 process.wait(5.0)
         return left
+
+
+class ClusterOfCases(ClusterUnderTest):
+    """A cluster whose handlers are tests.support.cases; the case of a pool is reached at /<pool>/<case>.
+
+    `pools` are the [pools.…] tables as TOML, `server` further keys of [server].
+    """
+
+    def __init__(self, pools: str, server: str = "") -> None:
+        routes = "\n".join(f'"/{pool}/*" = "{pool}"' for pool in tomllib.loads(pools)["pools"])
+        head = f'[cluster]\nname = "{{name}}"\n\n[server]\nlisten = "http://127.0.0.1:0"\n{server}\n'
+        super().__init__(f"{head}\n[routes]\n{routes}\n{pools}", name="cases", files={CASES.name: CASES.read_text()})
+
+    def notes(self, about: str = "") -> list[str]:
+        """What handlers have noted so far, in order; of it what begins with `about`."""
+        file = self.folder / "notes"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [line for line in lines if line.startswith(about)]
+
+    def await_note(self, about: str, times: int = 1) -> str:
+        """The note that so begins, once there are so many of them; the last."""
+        wait_until(lambda: len(self.notes(about)) >= times, what=f"{times} x {about!r}")
+        return self.notes(about)[times - 1]
+
+    def await_pid(self, about: str, times: int = 1) -> int:
+        """The process that a note of a beginning names."""
+        return int(self.await_note(f"{about} begins in ", times).rpartition(" ")[2])
+
+    def rss(self, process: str) -> int:
+        """Bytes of memory that a process has now."""
+        return int(psutil.Process(self.pids()[process]).memory_info().rss)
+
+    def await_replaced(self, process: str, pid: int) -> int:
+        """The pid of the process that has come for the one that had `pid`, once it is running."""
+
+        def found() -> int:
+            now = next(p for p in self.ps()["processes"] if p["id"] == process)
+            return int(now["pid"]) if now["pid"] not in (0, pid) and now["state"] == "running" else 0
+
+        return int(wait_until(found, what=f"a new {process}"))

@@ -1,0 +1,178 @@
+"""Handlers with which a cluster has to cope. Copied beside the config of a cluster under test, they import nothing of
+tests.
+
+The last part of the path names the case, the query gives its figures: /work/sleep?s=0.5. What has run is noted in the
+file `notes`, one line a note, which is how a test knows what ran, how often and in which order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from primectl import Forward, Job, Request, Response
+
+NOTES = Path(__file__).with_name("notes")
+
+Case = Callable[[Request, Job], object]
+
+
+def note(text: str) -> None:
+    """One write, so that a SIGKILL and other workers leave it whole."""
+    with open(NOTES, "ab", buffering=0) as notes:
+        notes.write(text.encode() + b"\n")
+
+
+def told(job: Job) -> Response:
+    return Response.json({"worker": job.worker, "pid": os.getpid(), "attempt": job.attempt})
+
+
+def work(asked: Any, job: Job) -> Any:
+    """Any case; a payload that is no request is one of `rounds`."""
+    if not isinstance(asked, Request):
+        return go_round(asked["name"], asked["left"], asked["s"], job)
+    return CASES[asked.path.rpartition("/")[2]](asked, job)
+
+
+def quick(request: Request, job: Job) -> Response:
+    return told(job)
+
+
+def sleep(request: Request, job: Job) -> Response:
+    """Notes n and where it runs, sleeps s seconds in one blocking call, notes that it ended."""
+    note(f"{request.query.get('n', '')} begins in {os.getpid()}")
+    time.sleep(float(request.query["s"]))
+    note(f"{request.query.get('n', '')} ends")
+    return told(job)
+
+
+def spin(request: Request, job: Job) -> Response:
+    """As `sleep`, in pure Python that never waits."""
+    note(f"{request.query.get('n', '')} begins in {os.getpid()}")
+    until = time.monotonic() + float(request.query["s"])
+    while time.monotonic() < until:
+        pass
+    return told(job)
+
+
+def stubborn(request: Request, job: Job) -> Response:
+    """Goes on whatever is raised in it."""
+    note(f"stubborn begins in {os.getpid()}")
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with contextlib.suppress(BaseException):
+            time.sleep(0.01)
+    return told(job)
+
+
+def stuck(request: Request, job: Job) -> Response:
+    """Never returns from C, and holds the interpreter's lock: a mutex that it has locked itself (pthread_mutex_lock is
+    not interrupted by signals)."""
+    note(f"stuck begins in {os.getpid()}")
+    library = ctypes.PyDLL(None)
+    mutex = ctypes.create_string_buffer(64)  # PTHREAD_MUTEX_INITIALIZER is all zeros on Linux
+    while True:
+        library.pthread_mutex_lock(mutex)
+
+
+def die(request: Request, job: Job) -> Response:
+    """Kills every worker that it meets."""
+    note(f"{request.query.get('n', '')} dies")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return told(job)
+
+
+def fail(request: Request, job: Job) -> Response:
+    raise RuntimeError("asked to fail")
+
+
+def leave(request: Request, job: Job) -> Response:
+    raise SystemExit(3)
+
+
+def starve(request: Request, job: Job) -> Response:
+    raise MemoryError
+
+
+def nonsense(request: Request, job: Job) -> object:
+    return object()
+
+
+def large(request: Request, job: Job) -> Response:
+    return Response.data(bytes(int(request.query["bytes"])))
+
+
+def count(request: Request, job: Job) -> Response:
+    """Notes its n or its body, and answers with it."""
+    told_what = request.query.get("n") or request.body.decode()
+    note(told_what)
+    return Response.text(told_what)
+
+
+def size(request: Request, job: Job) -> Response:
+    return Response.text(str(len(request.body)))
+
+
+def rounds(request: Request, job: Job) -> Forward | Response:
+    """Forwarded to its own pool `left` times, each taking s seconds."""
+    query = request.query
+    return go_round(query["n"], int(query["left"]), float(query["s"]), job)
+
+
+def go_round(name: str, left: int, seconds: float, job: Job) -> Forward | Response:
+    note(f"{name} {left}")
+    time.sleep(seconds)
+    return Forward(job.pool, {"name": name, "left": left - 1, "s": seconds}) if left else told(job)
+
+
+CASES: dict[str, Case] = {
+    case.__name__: case
+    for case in (quick, sleep, spin, stubborn, stuck, die, fail, leave, starve, nonsense, large, count, size, rounds)
+}
+
+
+def first(request: Request, job: Job) -> Forward:
+    """Hands everything on to the pool `second`."""
+    return Forward("second", request)
+
+
+async def napping(request: Request, job: Job) -> Response:
+    """As `sleep`, for an event loop."""
+    note(f"{request.query.get('n', '')} begins in {os.getpid()}")
+    await asyncio.sleep(float(request.query["s"]))
+    return told(job)
+
+
+def parts(request: Request, job: Job) -> Iterator[bytes]:
+    """`n` parts of `bytes` each, one every `s` seconds; notes how many it has made, and that it has ended. Raises at
+    part `fail`, or kills its worker at part `die`."""
+    query = request.query
+    total, length, pause_s = int(query["n"]), int(query.get("bytes", "1000")), float(query.get("s", "0"))
+    try:
+        for number in range(total):
+            if str(number) == query.get("fail"):
+                raise RuntimeError("asked to fail half-way")
+            if str(number) == query.get("die"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            note(f"part {number}")
+            yield part(number, length)
+            time.sleep(pause_s)
+    finally:
+        note("stream ends")
+
+
+def part(number: int, length: int) -> bytes:
+    """Bytes that tell where they belong."""
+    return (b"%08d\n" % number).ljust(length, b".")
+
+
+def key_of(request: Request) -> str:
+    """The affinity of a pool that looks at the query's k."""
+    return request.query.get("k", "")

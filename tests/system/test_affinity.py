@@ -1,0 +1,39 @@
+"""A pool with a key function: a job goes to the worker that had its key last, if that is idle, else to any."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from tests.support.asking import Asker
+from tests.support.cluster import ClusterOfCases
+
+POOLS = """
+[pools.keyed]
+handler = "cases:work"
+workers = 3
+affinity = "cases:key_of"
+
+[pools.plain]
+handler = "cases:work"
+workers = 3
+"""
+KEYS = "abcaabbccbacabccbaabc"
+
+
+def test_requests_of_one_key_meet_the_same_worker_while_it_is_idle_and_others_when_it_is_not():
+    def met(pool: str) -> dict[str, set[str]]:
+        workers: dict[str, set[str]] = defaultdict(set)
+        for key in KEYS:
+            workers[key].add(asker.ask(f"/{pool}/quick?k={key}").json["worker"])
+        return workers
+
+    with ClusterOfCases(POOLS) as cluster:
+        cluster.up()
+        with Asker(cluster.url) as asker:
+            keyed = met("keyed")
+            assert [len(workers) for workers in keyed.values()] == [1, 1, 1]
+            assert len(set.union(*keyed.values())) == 3
+            assert any(len(workers) > 1 for workers in met("plain").values()), "it is the key that makes it so"
+
+            busy = [asker.begin(f"/keyed/sleep?k=a&s=0.5&n=busy{number}") for number in range(3)]
+            assert {begun.result().json["worker"] for begun in busy} == set.union(*keyed.values())

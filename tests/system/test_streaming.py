@@ -1,0 +1,146 @@
+"""Answers that are streamed from a handler to a client: framed for its version, held back by its reading, cut where they
+broke, and ended when it leaves."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from tests.support.asking import ANSWER_S, Asker
+from tests.support.cases import part
+from tests.support.cluster import ClusterOfCases, wait_until
+
+MIB = 1 << 20
+LENGTH = 64 << 10
+POOLS = """
+[pools.stream]
+handler = "cases:parts"
+
+[pools.slow]
+handler = "cases:parts"
+workers = 2
+
+[pools.work]
+handler = "cases:work"
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ClusterOfCases]:
+    with ClusterOfCases(POOLS) as cluster:
+        cluster.up()
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def asker(cluster: ClusterOfCases) -> Iterator[Asker]:
+    with Asker(cluster.url) as asker:
+        yield asker
+
+
+def whole(number: int, length: int) -> bytes:
+    return b"".join(part(n, length) for n in range(number))
+
+
+def read_all(client: socket.socket) -> bytes:
+    with client, client.makefile("rb") as answer:
+        return answer.read()
+
+
+@pytest.mark.parametrize(("number", "length"), [(1, 10), (3, 1000), (200, 1000), (30, LENGTH), (3, MIB)])
+def test_a_client_of_1_1_gets_every_part_in_order_in_chunks_and_may_ask_on(asker: Asker, number: int, length: int):
+    with closing(http.client.HTTPConnection(*asker.address, timeout=ANSWER_S)) as connection:
+        for _ in range(2):
+            connection.request("GET", f"/stream/parts?n={number}&bytes={length}")
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["transfer-encoding"]) == (200, "chunked")
+            assert "content-length" not in answer.headers
+            assert answer.read() == whole(number, length)
+            assert not answer.will_close
+
+
+def test_a_client_of_1_0_gets_the_bare_bytes_and_then_a_close(asker: Asker):
+    head, _, body = read_all(asker.send("/stream/parts?n=20&bytes=5000", version="1.0")).partition(b"\r\n\r\n")
+    assert head.split()[1] == b"200"
+    assert b"transfer-encoding" not in head.lower()
+    assert body == whole(20, 5000)
+
+
+def test_parts_reach_the_client_as_they_are_made(cluster: ClusterOfCases, asker: Asker):
+    with closing(http.client.HTTPConnection(*asker.address, timeout=ANSWER_S)) as connection:
+        connection.request("GET", "/slow/parts?n=100&s=0.2")
+        answer = connection.getresponse()
+        assert answer.read(3000) == whole(3, 1000)
+        assert len(cluster.notes("part")) < 100, "most of it is still to be made"
+
+
+def test_a_client_that_does_not_read_holds_back_the_handler_and_not_the_memory_of_the_server(
+    cluster: ClusterOfCases, asker: Asker
+):
+    total, readers = 400, 2
+    before = cluster.rss("server.1")
+    clients = []
+    for _ in range(readers):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(ANSWER_S)
+        client.connect(asker.address)
+        client.sendall(
+            b"GET /slow/parts?n=%d&bytes=%d HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n" % (total, LENGTH)
+        )
+        clients.append(client)
+    noted = len(cluster.notes("part"))
+
+    def stalled() -> bool:
+        nonlocal noted
+        last, noted = noted, len(cluster.notes("part"))
+        return noted > 0 and all(asker.ask("/work/quick").status == 200 for _ in range(50)) and noted == last
+
+    wait_until(stalled, what="handlers that wait for their clients")
+    assert len(cluster.notes("part")) < readers * total // 2
+    assert cluster.rss("server.1") < before + readers * total * LENGTH // 2
+    for client in clients:
+        body = read_all(client)
+        assert body.count(b"\n........") == total
+        assert body.endswith(b"\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("how", ["fail", "die"])
+def test_an_answer_that_breaks_half_way_is_seen_to_be_cut(cluster: ClusterOfCases, asker: Asker, how: str):
+    with closing(http.client.HTTPConnection(*asker.address, timeout=ANSWER_S)) as connection:
+        connection.request("GET", f"/stream/parts?n=20&bytes=10000&s=0.01&{how}=10")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        with pytest.raises((http.client.HTTPException, OSError)):
+            answer.read()
+    assert asker.ask("/stream/parts?n=2").body == whole(2, 1000), "the pool serves on"
+
+
+def test_a_client_that_leaves_ends_the_handler(cluster: ClusterOfCases, asker: Asker):
+    ended = len(cluster.notes("stream ends"))
+    with asker.send("/stream/parts?n=100000&s=0.01") as client:
+        assert client.recv(100)
+    wait_until(lambda: len(cluster.notes("stream ends")) == ended + 1, what="the end of the handler")
+    assert asker.ask("/stream/parts?n=2").body == whole(2, 1000)
+
+
+def test_a_proxy_that_is_killed_cuts_no_answer_that_is_complete_to_its_client(cluster: ClusterOfCases, asker: Asker):
+    """The parts go past the proxy, straight to the server: its loss is at most seen as a cut, never as a wrong answer."""
+    with closing(http.client.HTTPConnection(*asker.address, timeout=ANSWER_S)) as connection:
+        connection.request("GET", "/stream/parts?n=20&bytes=1000&s=0.05")
+        answer = connection.getresponse()
+        begun = answer.read(1000)
+        os.kill(cluster.pids()["proxy.stream"], signal.SIGKILL)
+        try:
+            body = begun + answer.read()
+        except http.client.IncompleteRead as cut:
+            assert whole(20, 1000).startswith(begun + cut.partial)
+        else:
+            assert body == whole(20, 1000)
+    assert asker.ask("/stream/parts?n=2").body == whole(2, 1000)

@@ -1,0 +1,103 @@
+"""Workers that are killed or stopped, with and without a job: what becomes of the request, of its pool, of its
+neighbours."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.asking import Asker
+from tests.support.cluster import ClusterOfCases
+
+POOLS = """
+[pools.idle]
+handler = "cases:work"
+workers = 1
+
+[pools.middle]
+handler = "cases:work"
+workers = 2
+
+[pools.deadly]
+handler = "cases:work"
+workers = 2
+
+[pools.halted]
+handler = "cases:work"
+workers = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ClusterOfCases]:
+    with ClusterOfCases(POOLS, 'request_timeout = "8s"') as cluster:
+        cluster.up()
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def asker(cluster: ClusterOfCases) -> Iterator[Asker]:
+    with Asker(cluster.url) as asker:
+        yield asker
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_job_that_comes_after_an_idle_worker_was_killed_is_not_lost_with_the_dead(
+    cluster: ClusterOfCases, asker: Asker, method: str
+):
+    for number in range(3):
+        os.kill(cluster.pids()["idle.1"], signal.SIGKILL)
+        asked = f"{method} {number} after a kill"
+        answer = asker.ask(f"/idle/count?n={asked.replace(' ', '%20')}", method, b"")
+        assert (answer.status, answer.body.decode()) == (200, asked)
+        assert cluster.notes(asked) == [asked]
+
+
+def test_a_request_whose_worker_is_killed_in_the_middle_is_run_again_by_another(cluster: ClusterOfCases, asker: Asker):
+    begun = asker.begin("/middle/sleep?n=again&s=1")
+    os.kill(pid := cluster.await_pid("again"), signal.SIGKILL)
+    answer = begun.result()
+    assert (answer.status, answer.json["attempt"]) == (200, 2)
+    assert answer.json["pid"] == cluster.await_pid("again", 2) != pid
+
+
+def test_a_post_whose_worker_is_killed_in_the_middle_is_answered_502_and_never_run_again(
+    cluster: ClusterOfCases, asker: Asker
+):
+    begun = asker.begin("/middle/sleep?n=once&s=1", "POST")
+    os.kill(pid := cluster.await_pid("once"), signal.SIGKILL)
+    answer = begun.result()
+    assert (answer.status, answer.headers["content-type"]) == (502, "application/problem+json")
+    assert asker.ask("/middle/quick", "POST").status == 200
+    assert cluster.notes("once") == [f"once begins in {pid}"]
+
+
+def test_a_request_that_kills_every_worker_it_meets_is_answered_502_kept_as_a_dead_letter_and_its_pool_serves_on(
+    cluster: ClusterOfCases, asker: Asker
+):
+    neighbours = [asker.begin(f"/deadly/count?n=neighbour{number}") for number in range(10)]
+    killer = asker.begin("/deadly/die?n=killer")
+    neighbours += [asker.begin(f"/deadly/count?n=neighbour{number}") for number in range(10, 20)]
+    answer = killer.result()
+    assert (answer.status, answer.headers["content-type"]) == (502, "application/problem+json")
+    assert cluster.notes("killer") == ["killer dies"] * 3, "max_attempts"
+    assert [begun.result().status for begun in neighbours] == [200] * 20
+    assert sorted(cluster.notes("neighbour")) == sorted(f"neighbour{number}" for number in range(20)), "each ran once"
+    assert asker.ask("/deadly/quick").status == 200
+    letters = (Path(cluster.place.state) / "dead-letters.jsonl").read_text().splitlines()
+    assert [json.loads(letter)["target"] for letter in letters if "killer" in letter] == ["/deadly/die?n=killer"]
+
+
+def test_the_job_of_a_stopped_worker_is_answered_by_its_deadline_and_the_worker_is_replaced(
+    cluster: ClusterOfCases, asker: Asker
+):
+    begun = asker.begin("/halted/sleep?n=halted&s=0.5")
+    os.kill(pid := cluster.await_pid("halted"), signal.SIGSTOP)
+    assert begun.result().status in (200, 504)
+    cluster.await_replaced("halted.1", pid)
+    assert asker.ask("/halted/quick").status == 200
