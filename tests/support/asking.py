@@ -32,6 +32,25 @@ class Answered(NamedTuple):
         return json.loads(self.body)
 
 
+def pipelined(targets: Iterable[str]) -> bytes:
+    """Requests in one go."""
+    return "".join(f"GET {target} HTTP/1.1\r\nHost: test\r\n\r\n" for target in targets).encode()
+
+
+def read_answers(client: socket.socket, number: int) -> list[Answered]:
+    """So many answers of one connection, each framed by its Content-Length."""
+    answers = []
+    with client.makefile("rb") as stream:
+        for _ in range(number):
+            status = int(stream.readline().split()[1])
+            lines = iter(stream.readline, b"\r\n")
+            headers = {
+                name.lower(): value.strip() for name, _, value in (line.decode().partition(":") for line in lines)
+            }
+            answers.append(Answered(status, headers, stream.read(int(headers["content-length"]))))
+    return answers
+
+
 class Asker:
     """Asks the cluster at `url`, each question by a connection of its own."""
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.support.asking import Asker
+from tests.support.asking import Asker, pipelined, read_answers
 from tests.support.cluster import ClusterOfCases, wait_until
 from tests.support.load import closed, get
 
@@ -26,14 +26,15 @@ workers = 2
 handler = "cases:work"
 workers = 2
 """
-NARROW = """
+INFLIGHT, QUEUE = 500, 50
+NARROW = f"""
 [pools.first]
 handler = "cases:first"
-max_queue = 50
+max_queue = {QUEUE}
 
 [pools.second]
 handler = "cases:work"
-max_queue = 20
+max_queue = {QUEUE}
 """
 
 
@@ -46,7 +47,7 @@ def cluster() -> Iterator[ClusterOfCases]:
 
 @pytest.fixture
 def narrow() -> Iterator[ClusterOfCases]:
-    with ClusterOfCases(NARROW, 'max_inflight = 2000\nmax_inflight_size = "32MiB"') as cluster:
+    with ClusterOfCases(NARROW, f"max_inflight = {INFLIGHT}") as cluster:
         cluster.up()
         yield cluster
 
@@ -86,15 +87,26 @@ def test_clients_that_do_not_read_a_large_answer_take_bounded_memory_and_nobody_
 
 
 def test_a_full_pool_holds_back_the_pool_before_it_and_a_full_server_refuses(narrow: ClusterOfCases):
+    clients, each = 25, 40
     with Asker(narrow.url) as asker, ExitStack() as stack:
-        blocker = asker.begin("/second/sleep?n=block&s=3")
+        blocker = asker.begin("/second/sleep?n=block&s=2")
         narrow.await_pid("block")
-        clients = [stack.enter_context(asker.connect()) for _ in range(25)]
-        for client, connection in enumerate(clients):
-            asks = (f"GET /first/count?n=of{client}.{n} HTTP/1.1\r\nHost: test\r\n\r\n" for n in range(100))
-            connection.sendall("".join(asks).encode())
-        refused = wait_until(lambda: None if (told := asker.ask("/second/quick")).status == 200 else told)
-        assert refused.status == 503
+        sockets = [stack.enter_context(asker.connect()) for _ in range(clients)]
+        for client, connection in enumerate(sockets):
+            connection.sendall(pipelined(f"/first/count?n=of{client}.{n}" for n in range(each)))
+        wait_until(lambda: narrow.ps()["server"]["in_flight"] == INFLIGHT, what="a server that is full")
+        second = narrow.pool("second")
+        assert second["queued"] + second["in_flight"] <= 2 * QUEUE, "the bound is met within a batch"
+        refused = asker.ask("/first/quick")
+        assert (refused.status, refused.headers["content-type"]) == (503, "application/problem+json")
         assert int(refused.headers["retry-after"]) > 0
-        assert narrow.pool("second")["queued"] <= 20 + 64, "its bound, and one batch"
         assert blocker.result().status == 200
+        answers = [(client, read_answers(connection, each)) for client, connection in enumerate(sockets)]
+    served = 0
+    for client, of_client in answers:
+        for n, answer in enumerate(of_client):
+            assert answer.status in (200, 503)
+            if answer.status == 200:
+                served += 1
+                assert answer.body.decode() == f"of{client}.{n}"
+    assert served == len(narrow.notes("of")) >= INFLIGHT - 1

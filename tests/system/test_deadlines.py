@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.asking import Asker
+from tests.support.asking import Asker, pipelined, read_answers
 from tests.support.cluster import ClusterOfCases, wait_until
 
 ABANDONED = 100
@@ -100,21 +100,14 @@ def test_one_client_that_leaves_among_thousands_of_requests_costs_no_other_its_a
     cluster.await_pid("block")
     sockets = [asker.connect() for _ in range(clients)]
     lonely = asker.send("/many/count?n=lonely")
-    for client in range(clients):
-        asks = (f"GET /many/count?n=of{client}.{n} HTTP/1.1\r\nHost: test\r\n\r\n" for n in range(each))
-        sockets[client].sendall("".join(asks).encode())
-    wait_until(lambda: cluster.pool("many")["queued"] > clients * each / 2, what="a queue")
+    for client, connection in enumerate(sockets):
+        connection.sendall(pipelined(f"/many/count?n=of{client}.{n}" for n in range(each)))
+    wait_until(lambda: cluster.pool("many")["queued"] > 100, what="a queue")
     lonely.close()
     for client, connection in enumerate(sockets):
-        with connection, connection.makefile("rb") as answers:
-            for n in range(each):
-                assert answers.readline() == b"HTTP/1.1 200 OK\r\n"
-                length = next(
-                    int(line[15:]) for line in iter(answers.readline, b"") if line[:15].lower() == b"content-length:"
-                )
-                while answers.readline() != b"\r\n":
-                    pass
-                assert answers.read(length) == f"of{client}.{n}".encode()
+        with connection:
+            answers = read_answers(connection, each)
+        assert [answer.body.decode() for answer in answers] == [f"of{client}.{n}" for n in range(each)]
     assert blocker.result().status == 200
     assert cluster.notes("lonely") == []
     assert len(cluster.notes("of")) == clients * each

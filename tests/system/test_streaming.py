@@ -1,5 +1,5 @@
-"""Answers that are streamed from a handler to a client: framed for its version, held back by its reading, cut where they
-broke, and ended when it leaves."""
+"""Answers that are streamed from a handler to a client: framed for its version, held back by its reading, cut where
+they broke, and ended when it leaves."""
 
 from __future__ import annotations
 
@@ -51,6 +51,14 @@ def whole(number: int, length: int) -> bytes:
 def read_all(client: socket.socket) -> bytes:
     with client, client.makefile("rb") as answer:
         return answer.read()
+
+
+def read_what_comes(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:
+    """The rest of an answer, and whether it was cut."""
+    try:
+        return answer.read(), False
+    except http.client.IncompleteRead as cut:
+        return cut.partial, True
 
 
 @pytest.mark.parametrize(("number", "length"), [(1, 10), (3, 1000), (200, 1000), (30, LENGTH), (3, MIB)])
@@ -130,17 +138,14 @@ def test_a_client_that_leaves_ends_the_handler(cluster: ClusterOfCases, asker: A
     assert asker.ask("/stream/parts?n=2").body == whole(2, 1000)
 
 
-def test_a_proxy_that_is_killed_cuts_no_answer_that_is_complete_to_its_client(cluster: ClusterOfCases, asker: Asker):
-    """The parts go past the proxy, straight to the server: its loss is at most seen as a cut, never as a wrong answer."""
+def test_the_loss_of_its_proxy_spoils_no_byte_of_a_streamed_answer(cluster: ClusterOfCases, asker: Asker):
+    """The parts go past the proxy, straight to the server: at worst the client sees a cut."""
     with closing(http.client.HTTPConnection(*asker.address, timeout=ANSWER_S)) as connection:
         connection.request("GET", "/stream/parts?n=20&bytes=1000&s=0.05")
         answer = connection.getresponse()
         begun = answer.read(1000)
         os.kill(cluster.pids()["proxy.stream"], signal.SIGKILL)
-        try:
-            body = begun + answer.read()
-        except http.client.IncompleteRead as cut:
-            assert whole(20, 1000).startswith(begun + cut.partial)
-        else:
-            assert body == whole(20, 1000)
+        rest, cut = read_what_comes(answer)
+    assert whole(20, 1000).startswith(begun + rest)
+    assert cut or begun + rest == whole(20, 1000)
     assert asker.ask("/stream/parts?n=2").body == whole(2, 1000)
