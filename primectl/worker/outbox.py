@@ -5,8 +5,8 @@ Answers leave before `Done`: a job is off the proxy's books only when its answer
 
 from __future__ import annotations
 
-import time
-from math import ceil
+from collections.abc import Callable
+from typing import TypeVar
 
 import zmq
 
@@ -15,12 +15,25 @@ from primectl.config.topology import Place, loopback, pool_in, server_ids
 from primectl.control.sockets import connect_present, try_send
 from primectl.wire import frames
 from primectl.wire.frames import BATCH_BYTES
-from primectl.wire.job import Answer, Answers, Done, JobId, Jobs, WireJob
+from primectl.wire.job import (
+    Answer,
+    Answers,
+    Done,
+    JobId,
+    Jobs,
+    RequestId,
+    StreamBegun,
+    Streaming,
+    StreamPart,
+    WireJob,
+    request_of,
+)
 
 LINGER_MS = 2000
-POLL_S = 1.0
 ABSENT_S = 2.0
 """How long an answer is kept for a server that is not connected; its clients went with it."""
+
+ItemT = TypeVar("ItemT")
 
 
 class Outbox:
@@ -41,16 +54,24 @@ class Outbox:
         self._place = place
         self._answers: dict[str, list[Answer]] = {}
         self._forwards: dict[str, list[WireJob]] = {}
+        self._refused_at: dict[str, float] = {}
         self._bytes = 0
         self._finished: list[JobId] = []
         self._service_s = 0.0
         self._failed = 0
+        self.key = ""
+        """Of the job that ran last."""
         self.counters = {"answers_dropped": 0, "forwards_dropped": 0}
 
     @property
     def large(self) -> bool:
         """Whether enough has gathered to be sent before the batch is done."""
         return self._bytes >= BATCH_BYTES
+
+    @property
+    def unsaid(self) -> list[JobId]:
+        """Jobs that have ended, of which the proxy does not know yet."""
+        return self._finished
 
     def answer(self, origin: str, answer: Answer) -> None:
         self._answers.setdefault(origin, []).append(answer)
@@ -60,71 +81,109 @@ class Outbox:
         self._forwards.setdefault(pool, []).append(job)
         self._bytes += len(job.payload)
 
-    def finished(self, job: JobId, service_s: float, failed: bool) -> None:
+    def finished(self, job: JobId, service_s: float, failed: bool, key: str) -> None:
         self._finished.append(job)
         self._service_s += service_s
         self._failed += failed
+        self.key = key
 
     def dropped(self, jobs: list[JobId]) -> None:
-        """Jobs that were cancelled before they began: nothing to send, off the books."""
+        """Jobs that ended before they began: nothing to send, off the books."""
         self._finished.extend(jobs)
 
-    def flush(self, *, wait: bool) -> None:
-        """Send what there is. `wait`: for a receiver that is slow or absent, up to a bound, then drop and count;
-        otherwise what cannot be sent now stays, and `Done` with it."""
-        for origin in list(self._answers):
-            if self._send_answers(origin, self._answers[origin], wait):
-                del self._answers[origin]
-        for pool in list(self._forwards):
-            if self._send_forwards(pool, self._forwards[pool], wait):
-                del self._forwards[pool]
-        if self._answers or self._forwards:
-            return
-        self._bytes = 0
-        if self._finished:
-            done = Done(self._finished, self._service_s, self._failed)
-            if try_send(self._work, [frames.encode(done)]):
-                self._finished, self._service_s, self._failed = [], 0.0, 0
+    def cancel(self, requests: frozenset[RequestId]) -> bool:
+        """Nobody waits for these; whether one of them was among what could not be sent so far."""
+        return _forget(self._answers, requests, lambda answer: answer.job) | _forget(
+            self._forwards, requests, lambda job: job.id
+        )
 
-    def _send_answers(self, origin: str, answers: list[Answer], wait: bool) -> bool:
+    def flush(self, now: float) -> bool:
+        """Send what can be sent without waiting; whether that was all.
+
+        What is refused stays, and `Done` behind it: a forward until its deadline, so that a full pool slows this one
+        down, an answer until its server has been away for `ABSENT_S`. Then it is dropped and counted.
+        """
+        if self._answers:
+            self._flush_answers(now)
+        if self._forwards:
+            self._flush_forwards(now)
+        if self._answers or self._forwards:
+            return False
+        self._bytes = 0
+        if not self._finished:
+            return True
+        if not _send(self._work, Done(self._finished, self._service_s, self._failed, self.key)):
+            return False
+        self._finished, self._service_s, self._failed = [], 0.0, 0
+        return True
+
+    def _flush_answers(self, now: float) -> None:
+        for origin, answers in list(self._answers.items()):
+            if self.send_at_once(origin, Answers(answers)):
+                self._refused_at.pop(origin, None)
+            elif now - self._refused_at.setdefault(origin, now) < ABSENT_S:
+                continue
+            else:
+                self.counters["answers_dropped"] += len(answers)
+            del self._answers[origin]
+
+    def _flush_forwards(self, now: float) -> None:
+        for pool, jobs in list(self._forwards.items()):
+            if not _send(self._upstream(pool), Jobs(jobs)):
+                waiting = [job for job in jobs if job.deadline > now]
+                self.counters["forwards_dropped"] += len(jobs) - len(waiting)
+                if waiting:
+                    self._forwards[pool] = waiting
+                    continue
+            del self._forwards[pool]
+
+    def send_at_once(self, origin: str, message: Answers | StreamBegun | StreamPart) -> bool:
+        """To a server; False when it does not take it now."""
         socket = self._loopbacks.get(origin)
         if socket is None:  # not a server of this configuration
-            self.counters["answers_dropped"] += len(answers)
+            self.counters["answers_dropped"] += 1
             return True
-        frame = [frames.encode(Answers(answers))]
-        if try_send(socket, frame):
-            return True
-        if not wait:
-            return False
-        if not self._wait_and_send(socket, frame, time.monotonic() + ABSENT_S):
-            self.counters["answers_dropped"] += len(answers)
-        return True
+        return _send(socket, message)
 
-    def _send_forwards(self, pool: str, jobs: list[WireJob], wait: bool) -> bool:
+    def streaming(self, job: JobId) -> None:
+        """Tell the proxy that the job's answer begins to be sent, so that no other worker may run it. Only a proxy
+        that is away does not hear it, and that deals nothing."""
+        _send(self._work, Streaming(job))
+
+    def _upstream(self, pool: str) -> zmq.Socket[bytes]:
         socket = self._pools.get(pool)
         if socket is None:
-            socket = connect_present(
-                self._context, zmq.DEALER, self._place.endpoint(pool_in(pool)), linger_ms=LINGER_MS
-            )
-            self._pools[pool] = socket
-        frame = [frames.encode(Jobs(jobs))]
-        if try_send(socket, frame):
-            return True
-        if not wait:
-            return False
-        # A full pool slows this one down: until the last of these clients has stopped waiting.
-        if not self._wait_and_send(socket, frame, max(job.deadline for job in jobs)):
-            self.counters["forwards_dropped"] += len(jobs)
-        return True
+            endpoint = self._place.endpoint(pool_in(pool))
+            socket = self._pools[pool] = connect_present(self._context, zmq.DEALER, endpoint, linger_ms=LINGER_MS)
+        return socket
 
-    @staticmethod
-    def _wait_and_send(socket: zmq.Socket[bytes], frame: list[bytes], until: float) -> bool:
-        while (left := until - time.monotonic()) > 0:
-            socket.poll(ceil(min(left, POLL_S) * 1000), zmq.POLLOUT)
-            if try_send(socket, frame):
-                return True
-        return False
+    @property
+    def refused(self) -> list[zmq.Socket[bytes]]:
+        """The sockets of servers and pools that have to become writable before `flush` gets further."""
+        return [self._loopbacks[origin] for origin in self._answers] + [self._pools[pool] for pool in self._forwards]
 
     def close(self) -> None:
         for socket in (*self._loopbacks.values(), *self._pools.values()):
             socket.close()
+
+
+def _send(socket: zmq.Socket[bytes], message: object) -> bool:
+    frame = frames.encode(message)
+    try:
+        socket.send(frame, zmq.NOBLOCK)
+    except zmq.Again:
+        return try_send(socket, [frame])
+    return True
+
+
+def _forget(batches: dict[str, list[ItemT]], requests: frozenset[RequestId], job: Callable[[ItemT], JobId]) -> bool:
+    found = False
+    for destination, items in list(batches.items()):
+        kept = [item for item in items if request_of(job(item)) not in requests]
+        if len(kept) < len(items):
+            found = True
+            if kept:
+                batches[destination] = kept
+            else:
+                del batches[destination]
+    return found

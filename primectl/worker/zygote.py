@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+from typing import NoReturn
 
 from primectl.config.entry import HandlerFault, own_traceback
 from primectl.config.topology import ClusterFile
@@ -24,20 +25,11 @@ from primectl.worker import run
 from primectl.worker.handler import Handler
 
 
-def _worker(cluster: ClusterFile, wish: Wish, handler: Handler) -> None:
+def _worker(cluster: ClusterFile, wish: Wish, handler: Handler) -> NoReturn:
     """In the grandchild: never returns to the zygote's frames."""
-    status = 1
-    try:
-        os.setsid()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        run.serve(cluster, wish.worker, wish.incarnation, handler)
-        status = 0
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    run.serve(cluster, wish.worker, wish.incarnation, handler)
 
 
 def _fork_all(cluster: ClusterFile, wishes: list[Wish], handler: Handler, channel: socket.socket) -> None:

@@ -8,90 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import zmq
 
-from primectl.config.model import ClusterConfig, Config, PoolConfig
-from primectl.config.topology import loopback, pool_in, pool_out
 from primectl.wire import frames
 from primectl.wire.control import KillNow, ProcessReady, Retire, pool_topic
-from primectl.wire.job import (
-    URGENT,
-    Announce,
-    Answer,
-    Beat,
-    Cancel,
-    Done,
-    Goodbye,
-    HandBack,
-    JobId,
-    Jobs,
-    Leave,
-    WhoIsThere,
-    WireJob,
-    first_job,
-    request_of,
-    work_lane,
-)
+from primectl.wire.job import URGENT, Announce, Beat, Done, Goodbye, HandBack, Leave, WhoIsThere, first_job
 from primectl.wire.stats import WorkerSample
-from tests.support.plane import Plane, a_plane, exit_status, random_frames, wait_for
-
-LANE = work_lane("compute.1", 1)
-HANDLERS = ("echo", "sleep", "until_cancelled", "onward", "noisy")
-
-
-class Bench:
-    """A worker with what it talks to."""
-
-    def __init__(self, plane: Plane, handler: str) -> None:
-        self.plane = plane
-        self.out = plane.bind(zmq.ROUTER, pool_out("compute"))
-        self.answers = plane.bind(zmq.PULL, loopback("server.1"))
-        self.next_pool = plane.bind(zmq.ROUTER, pool_in("other"))
-        self.process = plane.start("primectl.worker", "compute.1")
-        self.said: list[tuple[bytes, object]] = []
-        assert self.wait_to_hear(Announce) == Announce("compute.1", 1, [])
-
-    def send(self, *jobs: WireJob) -> None:
-        self.out.send_multipart([LANE, frames.encode(Jobs(list(jobs)))])
-
-    def wait_to_hear(self, kind: type, *, passing: tuple[type, ...] = ()) -> object:
-        """The next thing of this kind that the worker says on either lane; beats, and `passing`, are passed over."""
-        while self.out.poll(20_000):
-            lane, frame = self.out.recv_multipart()
-            said = frames.from_worker(frame)
-            self.said.append((lane, said))
-            if isinstance(said, kind):
-                return said
-            assert isinstance(said, (Beat, HandBack, Announce, *passing)), said
-        raise AssertionError(f"the worker did not say {kind.__name__}")
-
-    def wait_for_answer(self) -> Answer:
-        assert self.answers.poll(20_000), "no answer came"
-        (answer,) = frames.to_server(self.answers.recv()).answers
-        return answer
+from tests.support.plane import exit_status, random_frames, wait_for
+from tests.support.worker_bench import LANE, Bench, a_bench, job
 
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    handler = getattr(request, "param", "echo")
-    config = Config(
-        cluster=ClusterConfig(name="test", max_hops=5),
-        pools={
-            "compute": PoolConfig(handler=f"tests.support.handlers:{handler}"),
-            "other": PoolConfig(handler="tests.support.handlers:echo"),
-        },
-    )
-    with a_plane(config) as plane:
-        yield Bench(plane, handler)
-
-
-def job(serial: int, value: object, hop: int = 0) -> WireJob:
-    kind, payload = frames.encode_payload(value)
-    return WireJob(JobId(first_job(1, serial) + hop), "server.1", 1e12, kind, True, payload)
-
-
-def samples(bench: Bench) -> list[WorkerSample]:
-    return [each.report for each in bench.plane.reports(50) if isinstance(each.report, WorkerSample)]
+    with a_bench(getattr(request, "param", "echo")) as bench:
+        yield bench
 
 
 def test_an_answer_goes_to_the_origin_and_then_the_proxy_hears_that_it_is_done(bench: Bench):
@@ -115,14 +44,6 @@ def test_jobs_behind_a_long_one_are_handed_back_by_the_urgent_lane_and_do_not_ru
     # One answer a frame: the first has not waited behind the long job.
     assert [bench.wait_for_answer().job for _ in kept] == kept
     assert not bench.answers.poll(200), "a job that was handed back has run"
-
-
-@pytest.mark.parametrize("bench", ["until_cancelled"], indirect=True)
-def test_a_cancelled_job_sees_it_while_it_runs(bench: Bench):
-    bench.send(job(1, 20.0))
-    wait_for(lambda: any(sample.busy for sample in samples(bench)), "a busy worker")
-    bench.out.send_multipart([URGENT + LANE, frames.encode(Cancel([request_of(first_job(1, 1))]))])
-    assert bench.wait_for_answer().body == b"cancelled"
 
 
 @pytest.mark.parametrize("bench", ["onward"], indirect=True)
@@ -182,7 +103,7 @@ def test_a_worker_leaves_on_sigterm_even_if_the_proxy_says_nothing(bench: Bench)
 @pytest.mark.parametrize("bench", ["sleep"], indirect=True)
 def test_kill_is_obeyed_in_the_middle_of_a_job(bench: Bench):
     bench.send(job(1, 60.0))
-    wait_for(lambda: any(sample.busy for sample in samples(bench)), "a busy worker")
+    bench.wait_until_busy()
     bench.plane.tell("all", KillNow(1))
     assert exit_status(bench.process) == 0
 
@@ -190,7 +111,7 @@ def test_kill_is_obeyed_in_the_middle_of_a_job(bench: Bench):
 @pytest.mark.parametrize("bench", ["sleep"], indirect=True)
 def test_a_busy_worker_announces_itself_to_a_new_proxy_with_what_it_holds(bench: Bench):
     bench.send(job(1, 1.0))
-    wait_for(lambda: any(sample.busy for sample in samples(bench)), "a busy worker")
+    bench.wait_until_busy()
     bench.plane.tell("all", ProcessReady("proxy.compute", 2))
     assert bench.wait_to_hear(Announce) == Announce("compute.1", 1, [first_job(1, 1)])
 
