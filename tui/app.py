@@ -22,6 +22,8 @@ from textual.screen import Screen
 from primectl.clock import Clock, SystemClock
 from primectl.errors import PrimectlError
 from primectl.wire.control import (
+    Drained,
+    DrainOrder,
     Events,
     EventsQuery,
     Kill,
@@ -31,6 +33,8 @@ from primectl.wire.control import (
     Progress,
     Restart,
     Restarted,
+    Resumed,
+    ResumeOrder,
     Scale,
     Scaled,
     Stop,
@@ -439,6 +443,51 @@ class Console(App[str], inherit_bindings=False):
             "POST", "/restart", order, Restarted, lambda done: self._say(plans.restarted_text(done)),
             timeout_s=order.timeout_s + SLACK_S,
         )  # fmt: skip
+
+    def on_drain_requested(self, message: messages.DrainRequested) -> None:
+        plan = plans.aside(self.picture.snapshot, message.target)
+        if plan is None:
+            self._refuse_to_drain(message.target)
+        elif plan.draining:
+            self._say(f"{message.target} takes no more jobs already; D, or :resume, ends that")
+        else:
+            from tui.screens.confirm import DrainDialog
+
+            self.push_screen(DrainDialog(plan), partial(self._order_drain, message.target))
+            self._tick()
+
+    def _order_drain(self, target: str, confirmed: bool | None) -> None:
+        if not confirmed:
+            return
+        order = DrainOrder(target)
+        self._say(f"draining {target} …", timeout=3)
+        self._ask(
+            "POST", "/drain", order, Drained, lambda done: self._say(plans.drained_text(done)),
+            timeout_s=order.timeout_s + SLACK_S,
+        )  # fmt: skip
+
+    def on_resume_requested(self, message: messages.ResumeRequested) -> None:
+        plan = plans.aside(self.picture.snapshot, message.target)
+        if plan is None:
+            self._refuse_to_drain(message.target)
+            return
+        from tui.screens.confirm import ResumeDialog
+
+        self.push_screen(ResumeDialog(plan), partial(self._order_resume, message.target))
+
+    def _order_resume(self, target: str, confirmed: bool | None) -> None:
+        if not confirmed:
+            return
+        self._ask(
+            "POST", "/resume", ResumeOrder(target), Resumed, lambda done: self._say(plans.resumed_text(done)),
+            timeout_s=2 * SLACK_S,
+        )  # fmt: skip
+
+    def _refuse_to_drain(self, target: str) -> None:
+        if plans.hit(self.picture.snapshot, target).exists:
+            self._say(f"{target} cannot be drained: pools and workers can", bad=True)
+        else:
+            self._refuse_unknown(target)
 
     def on_stop_requested(self) -> None:
         """The first asks, the next show and shorten what is under way."""

@@ -58,8 +58,9 @@ Words = Sequence[str]
 class Command(NamedTuple):
     """One thing that an operator can do. `order` makes the message from the aim and, after `:`, the words that follow.
 
-    `takes` names what the words are, for completion: pool, target (all, a pool or a process), size. `hint` is the label
-    at the bottom of the screen, "" for none. `cli` is the same on the command line, with {pool} and {target} filled in.
+    `takes` names what the words are, for completion: pool, target (all, a pool or a process), drainable (a pool or a
+    worker), size. `hint` is the label at the bottom of the screen, "" for none. `cli` is the same on the command line,
+    with {pool} and {target} filled in.
     """
 
     id: str
@@ -169,6 +170,14 @@ COMMANDS: tuple[Command, ...] = (
         (OVERVIEW, WORKERS), ("target",), "primectl kill {target}", "kill", ACT, Danger.NAMES,
     ),
     Command(
+        "drain", "Drain: no more jobs, finish what it has", _aimed(messages.DrainRequested), ("d",), ("drain",),
+        (OVERVIEW, WORKERS), ("drainable",), "primectl drain {target}", "drain", ACT, Danger.ASKS,
+    ),
+    Command(
+        "resume", "Resume: the end of a drain", _aimed(messages.ResumeRequested), ("D",), ("resume",),
+        (OVERVIEW, WORKERS), ("drainable",), "primectl resume {target}", "", ACT, Danger.ASKS,
+    ),
+    Command(
         "stop", "Stop the cluster, cleanly", lambda aim, words: messages.StopRequested(), ("X",), ("down", "stop"),
         cli="primectl down", hint="stop", group=ACT, danger=Danger.NAMES,
     ),
@@ -265,7 +274,7 @@ def label(key: str) -> str:
 
 
 HINTED = ("open", "scale", "kill", "follow", "search", "next-match", "only-matches", "wrap", "logs-here",
-          "filter", "stop", "bar", "help", "back", "workers", "events")  # fmt: skip
+          "filter", "stop", "bar", "help", "back", "drain", "workers", "events")  # fmt: skip
 """What the bottom line offers, the most useful first: what has no room is left out from the end."""
 
 
@@ -314,6 +323,8 @@ def _offers(kind: str, names: Names) -> Iterable[str]:
             return names.pools
         case "target":
             return ("all", *names.pools, *names.processes)
+        case "drainable":
+            return (*names.pools, *(name for name in names.processes if name.rpartition(".")[0] in names.pools))
         case _:
             return ()
 

@@ -55,6 +55,22 @@ class RestartRequested(Order):
         self.target = target
 
 
+class DrainRequested(Order):
+    """Let `target` (a pool or a worker) take no more jobs and finish what it has."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+
+
+class ResumeRequested(Order):
+    """Let `target` take jobs again."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+
+
 class StopRequested(Order):
     """Stop the whole cluster, cleanly."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from primectl.wire.control import Killed, Restarted, Scaled, Stopped
+from primectl.wire.control import Drained, Killed, Restarted, Resumed, Scaled, Stopped
 from primectl.wire.stats import ClusterSnapshot, Event
 from tui.present import units
 from tui.present.clean import cells, clean, cut
@@ -46,6 +46,7 @@ _SGR = {
     "stopping": "33",
     "backoff": "33",
     "SLOW": "33",
+    "DRAIN": "33",
     "failed": "31",
     "FULL": "31",
     "DOWN": "31",
@@ -102,6 +103,8 @@ def ps_text(snapshot: ClusterSnapshot, *, colour: bool) -> str:
     if front.listen:
         facts.append(clean(front.listen))
         facts.append(f"{units.rate(front.rate)}/s, {units.count(front.in_flight)} open")
+    if front.dead_letters:
+        facts.append(paint(units.plural(front.dead_letters, "dead letter"), "31", colour))
     if snapshot.progress:
         facts.append(clean(snapshot.progress))
     parts = [" · ".join(facts)]
@@ -170,6 +173,19 @@ def killed_text(killed: Killed) -> str:
 def restarted_text(restarted: Restarted) -> str:
     count = units.plural(len(restarted.processes), "process", "processes")
     return f"restarted {count} in {restarted.seconds:.2f} s: {name_list(restarted.processes)}"
+
+
+def drained_text(drained: Drained) -> str:
+    """Who holds nothing now, and how it ends."""
+    target = clean(drained.target)
+    alone = drained.processes in ([], [drained.target])
+    who = "it holds" if alone else f"{name_list(drained.processes)} hold{'s' if len(drained.processes) == 1 else ''}"
+    return f"{target} is drained, {who} nothing ({drained.seconds:.2f} s); `primectl resume {target}` ends that"
+
+
+def resumed_text(resumed: Resumed) -> str:
+    who = f": {name_list(resumed.processes)}" if resumed.processes not in ([], [resumed.target]) else ""
+    return f"{clean(resumed.target)} takes jobs again{who}"
 
 
 def stopped_text(stopped: Stopped) -> str:

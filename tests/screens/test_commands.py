@@ -11,7 +11,7 @@ from tests.screens.stage import a_stage
 from tests.support.snapshots import a_cluster, a_pool
 from tui import commands, messages
 from tui.commands import COMMANDS, FORBIDDEN_KEYS, Aim, Danger, Names, complete, order_of
-from tui.screens.confirm import KillDialog, RestartDialog
+from tui.screens.confirm import DrainDialog, KillDialog, RestartDialog, ResumeDialog
 from tui.screens.help import HelpScreen, help_rows
 from tui.screens.scale import ScaleDialog
 from tui.screens.stop import StopDialog
@@ -27,7 +27,10 @@ def test_no_key_is_bound_twice_on_a_screen_and_none_is_forbidden(screen: str):
     assert not any(key.startswith("alt+") for key in keys)
 
 
-@pytest.mark.parametrize("dialog", [ScaleDialog, KillDialog, RestartDialog, StopDialog, HelpScreen])
+DIALOGS = [ScaleDialog, KillDialog, RestartDialog, DrainDialog, ResumeDialog, StopDialog, HelpScreen]
+
+
+@pytest.mark.parametrize("dialog", DIALOGS)
 def test_no_key_is_bound_twice_in_a_dialog(dialog: type):
     keys = [
         key
@@ -49,7 +52,8 @@ def test_ids_and_words_are_given_once():
 def test_what_loses_something_has_a_dialog_and_a_command_line():
     dangerous = {command.id: command.danger for command in COMMANDS if command.danger}
     assert dangerous == {
-        "scale": Danger.ASKS, "restart": Danger.ASKS, "kill": Danger.NAMES, "stop": Danger.NAMES,
+        "scale": Danger.ASKS, "restart": Danger.ASKS, "drain": Danger.ASKS, "resume": Danger.ASKS,
+        "kill": Danger.NAMES, "stop": Danger.NAMES,
     }  # fmt: skip
     assert all(command.cli for command in COMMANDS if command.danger)
 

@@ -69,6 +69,7 @@ def advise(snapshot: ClusterSnapshot, growth: Mapping[str, float]) -> Advice:
         (
             advice
             for advice in (
+                *(_draining(pool) for pool in snapshot.pools),
                 *(_without_workers(pool) for pool in snapshot.pools),
                 *(_bottleneck(pool, growth.get(pool.name, 0.0)) for pool in by_pressure),
                 *(_with_failures(pool, snapshot) for pool in snapshot.pools),
@@ -89,6 +90,24 @@ def advise_in_silence(known: bool, silent_s: float) -> Advice:
         "`primectl up -d` starts all anew.",
         urgent=True,
     )
+
+
+def serving(pool: PoolSnapshot) -> int:
+    """Workers that take jobs."""
+    return max(0, pool.workers - pool.draining)
+
+
+def _draining(pool: PoolSnapshot) -> Advice | None:
+    """About a pool that an operator has set aside: somebody shall not forget it."""
+    name = clean(pool.name)
+    if pool.state == "draining":
+        left = pool.queued + pool.in_flight
+        todo = f"{units.plural(left, 'job')} to finish" if left else "it is empty"
+        return Advice(f"{name} is draining, {todo}; what comes for it is answered 503.", "D resume", pool.name, True)
+    if pool.queued and pool.workers and not serving(pool):
+        waiting = units.plural(pool.queued, "job waits", "jobs wait")
+        return Advice(f"All workers of {name} are draining and {waiting}.", "D resume", pool.name, True)
+    return None
 
 
 def _without_workers(pool: PoolSnapshot) -> Advice | None:
@@ -124,21 +143,20 @@ def _bottleneck(pool: PoolSnapshot, growing: float) -> Advice | None:
         return None
     name = clean(pool.name)
     wanted = needed(pool)
-    if wanted <= pool.workers and growing <= 0.5:
-        drain = estimate(pool, pool.workers).drain_s
+    there = serving(pool)
+    if wanted <= there and growing <= 0.5:
+        drain = estimate(pool, there).drain_s
         if drain is None:
-            return Advice(
-                f"{name}: {pool.queued} jobs wait and all {pool.workers} workers are busy.", "s scale", pool.name
-            )
+            return Advice(f"{name}: {pool.queued} jobs wait and all {there} workers are busy.", "s scale", pool.name)
         return Advice(f"{name} works off {pool.queued} waiting jobs, ~{units.duration(drain)} to go.", pool=pool.name)
-    if wanted > pool.workers:
+    if wanted > there:
         most = f" (it may have {pool.max_workers})" if 0 < pool.max_workers < wanted else ""
         text = (
             f"{name} is the bottleneck: {units.rate(pool.arrival_rate)}/s at {units.milliseconds(pool.service_ms)} "
-            f"needs {units.plural(wanted, 'worker')} at 90% use{most}, it has {pool.workers}."
+            f"needs {units.plural(wanted, 'worker')} at 90% use{most}, it has {there}."
         )
     else:
-        text = f"{name} falls behind: {pool.queued} jobs wait, {pool.busy} of {pool.workers} workers are busy."
+        text = f"{name} falls behind: {pool.queued} jobs wait, {pool.busy} of {there} workers are busy."
     if growing > 0.5:
         text += f" Queue grows {units.rate(growing)}/s"
         if pool.max_queue > pool.queued:

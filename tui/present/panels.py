@@ -96,6 +96,8 @@ def front_lines(picture: Picture, width: int) -> list[Line]:
     for number, tone in ((5, Tone.BAD), (4, Tone.WARN), (2, Tone.GOOD), (3, Tone.PLAIN)):
         if number < len(classes) and (classes[number] or number == 2):
             facts.append((Part(f"   {number}xx ", Tone.DIM), Part(units.count(classes[number]), tone)))
+    if front.dead_letters:
+        facts.insert(2, (Part("   dead letters ", Tone.DIM), Part(units.count(front.dead_letters), Tone.BAD)))
     facts.append((Part("   answered ", Tone.DIM), Part(units.count(front.requests))))
     second = whole(facts, width)
     return [spread(tuple(first), (Part(history + " ", Tone.ACCENT),), width), second]

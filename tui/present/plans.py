@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from primectl.wire.control import Killed, Restarted, Scaled, Stopped
+from primectl.wire.control import Drained, Killed, Restarted, Resumed, Scaled, Stopped
 from primectl.wire.stats import ClusterSnapshot, PoolSnapshot, ProcessSnapshot, Role
 from tui.present import units
 from tui.present.advice import AIM, estimate
 from tui.present.clean import clean
 from tui.present.tables import Line, Part, Tone
+
+DRAINING = "draining"
 
 
 class Hit(Struct, frozen=True):
@@ -70,6 +72,62 @@ def restart_lines(plan: Hit) -> list[Line]:
         _fact("loses", "nothing: each finishes what it has, leaves, and is started again"),
         _fact("running", units.plural(plan.jobs, "job") if plan.jobs else ""),
     ]
+
+
+class Aside(Struct, frozen=True):
+    """What a drain or its end is about: a pool, or one worker of it. `others` of the pool would go on taking jobs."""
+
+    target: str
+    pool: PoolSnapshot
+    worker: ProcessSnapshot | None
+    others: int
+
+    @property
+    def draining(self) -> bool:
+        """It takes no more jobs already."""
+        return self.pool.state == DRAINING or (self.worker is not None and self.worker.state == DRAINING)
+
+
+def aside(snapshot: ClusterSnapshot, target: str) -> Aside | None:
+    """The pool or worker of that name in this snapshot; None for anything else."""
+    pools = {pool.name: pool for pool in snapshot.pools}
+    if target in pools:
+        return Aside(target, pools[target], None, 0)
+    worker = next((p for p in snapshot.processes if p.id == target and p.role is Role.WORKER and p.pool in pools), None)
+    if worker is None:
+        return None
+    neighbours = [p for p in snapshot.processes if p.pool == worker.pool and p.role is Role.WORKER and p is not worker]
+    return Aside(target, pools[worker.pool], worker, sum(neighbour.state == "running" for neighbour in neighbours))
+
+
+def drain_lines(plan: Aside) -> list[Line]:
+    """What a drain finishes, and who takes the jobs that come."""
+    pool = plan.pool
+    if plan.worker is None:
+        running = f"{units.plural(pool.in_flight, 'running job')} and {units.count(pool.queued)} queued"
+        refused = "what comes is answered 503, with Retry-After, until it is resumed"
+        return [
+            _fact("finishes", running if pool.in_flight or pool.queued else "nothing: it is empty"),
+            _fact("refuses", refused, Tone.WARN),
+            _fact("keeps", f"its {units.plural(pool.workers, 'worker')}, which take nothing more"),
+            _fact("ends", f"with D, or primectl resume {clean(plan.target)}"),
+        ]
+    name = clean(pool.name)
+    alone = f"nobody: the jobs of {name} wait, and are answered 503 in the end"
+    others = f"the {units.plural(plan.others, 'other worker')} of {name}"
+    return [
+        _fact("finishes", "the job that it runs" if plan.worker.busy else "nothing: it is idle"),
+        _fact("instead", others if plan.others else alone, Tone.PLAIN if plan.others else Tone.WARN),
+        _fact("stays so", "over its restarts; a pool that shrinks gives it up first"),
+        _fact("ends", f"with D, or primectl resume {clean(plan.target)}"),
+    ]
+
+
+def resume_lines(plan: Aside) -> list[Line]:
+    """What the end of a drain does."""
+    if plan.worker is None:
+        return [_fact("takes jobs", f"the pool, and each of its {units.plural(plan.pool.workers, 'worker')}")]
+    return [_fact("takes jobs", clean(plan.target))]
 
 
 def scale_lines(pool: PoolSnapshot, workers: int, workers_of_pool: list[ProcessSnapshot]) -> list[Line]:
@@ -152,6 +210,14 @@ def scaled_text(done: Scaled) -> str:
 def restarted_text(done: Restarted) -> str:
     number = units.plural(len(done.processes), "process", "processes")
     return f"restarted {clean(done.target)}: {number} in {units.duration(done.seconds)}"
+
+
+def drained_text(done: Drained) -> str:
+    return f"{clean(done.target)} is drained: it holds nothing any more, after {units.duration(done.seconds)}"
+
+
+def resumed_text(done: Resumed) -> str:
+    return f"{clean(done.target)} takes jobs again"
 
 
 def stopped_lines(done: Stopped) -> list[Line]:

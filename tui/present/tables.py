@@ -145,6 +145,8 @@ def pool_state(pool: PoolSnapshot, growth: float = 0.0) -> PoolState:
         return PoolState(f"DEAD{pool.failed_workers}", Tone.BAD)
     if not pool.target:
         return PoolState("OFF", Tone.BAD if pool.queued else Tone.DIM)
+    if pool.state == "draining" or 0 < pool.workers <= pool.draining:
+        return PoolState("DRAIN", Tone.WARN)
     if pool.workers - pool.starting <= 0:
         return PoolState("START" if pool.starting else "DOWN", Tone.WARN if pool.starting else Tone.BAD)
     if pool.max_queue and pool.queued >= 0.9 * pool.max_queue:
@@ -154,8 +156,10 @@ def pool_state(pool: PoolSnapshot, growth: float = 0.0) -> PoolState:
         return PoolState("SLOW", Tone.WARN)
     if pool.target > pool.workers or pool.starting:
         return PoolState("GROW", Tone.ACCENT)
-    if pool.draining or pool.workers > pool.target:
+    if pool.workers > pool.target:
         return PoolState("SHRINK", Tone.ACCENT)
+    if pool.draining:
+        return PoolState("DRAIN", Tone.ACCENT)
     return PoolState("ok", Tone.GOOD)
 
 
@@ -412,8 +416,8 @@ EVENT_COLUMNS = (
 )
 
 _BAD_WORDS = ("crash", "fail", "lost", "dead", "kill")
-_WARN_WORDS = ("late", "backoff", "restart", "exit", "drop", "stop", "refus")
-_GOOD_WORDS = ("ready", "running", "scale", "adopt", "started")
+_WARN_WORDS = ("late", "backoff", "restart", "exit", "drop", "stop", "refus", "drain", "stuck", "suspend")
+_GOOD_WORDS = ("ready", "running", "scale", "adopt", "started", "resum")
 
 
 def event_tone(event: Event) -> Tone:

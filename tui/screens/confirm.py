@@ -1,4 +1,5 @@
-"""The questions before KILL and restart: what they reach, what is lost, and the name to type when something is."""
+"""The questions before KILL, restart, drain and resume: what they reach, what is lost, and the name to type when
+something is."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from textual.widgets import Button, Input
 from primectl.wire.stats import ClusterSnapshot
 from tui.present import plans
 from tui.present.clean import clean
-from tui.present.plans import Hit
+from tui.present.plans import Aside, Hit
 from tui.present.tables import Line, Part, Tone
 from tui.screens.dialog import CANCEL, Dialog, button
 from tui.screens.view import Moment
@@ -111,6 +112,65 @@ class RestartDialog(Dialog[bool]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.dismiss(True if event.button.id == "restart" else None)
+
+
+class DrainDialog(Dialog[bool]):
+    """Ends with True for drain."""
+
+    TONE = Tone.WARN
+
+    def __init__(self, plan: Aside) -> None:
+        super().__init__()
+        self._plan = plan
+
+    def heading(self) -> str:
+        return f"Drain {_whom(self._plan)}"
+
+    def lines(self) -> Sequence[Line]:
+        return plans.drain_lines(self._plan)
+
+    def buttons(self) -> list[Button]:
+        return [button("Cancel", CANCEL), button("Drain", "drain")]
+
+    def cli(self) -> str:
+        return f"primectl drain {self._plan.target}"
+
+    def paint(self, moment: Moment) -> None:
+        self._plan = plans.aside(moment.picture.snapshot, self._plan.target) or self._plan
+        super().paint(moment)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.dismiss(True if event.button.id == "drain" else None)
+
+
+class ResumeDialog(Dialog[bool]):
+    """Ends with True for resume."""
+
+    def __init__(self, plan: Aside) -> None:
+        super().__init__()
+        self._plan = plan
+
+    def heading(self) -> str:
+        return f"Resume {_whom(self._plan)}"
+
+    def lines(self) -> Sequence[Line]:
+        return plans.resume_lines(self._plan)
+
+    def buttons(self) -> list[Button]:
+        return [button("Cancel", CANCEL), button("Resume", "resume")]
+
+    def cli(self) -> str:
+        return f"primectl resume {self._plan.target}"
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.dismiss(True if event.button.id == "resume" else None)
+
+
+def _whom(plan: Aside) -> str:
+    """The pool or worker in words."""
+    return plan.target if plan.worker is not None else f"pool {plan.target}"
 
 
 def _what(plan: Hit) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from primectl.cli import render
 from primectl.cli.kill import addressed, question
-from primectl.wire.control import Killed, Restarted, Scaled, Stopped
+from primectl.wire.control import Drained, Killed, Restarted, Resumed, Scaled, Stopped
 from primectl.wire.stats import (
     ClusterSnapshot,
     ClusterState,
@@ -120,6 +120,25 @@ def test_a_restart_names_the_processes_and_leaves_out_the_middle_of_many() -> No
     names = [f"compute.{number}" for number in range(1, 13)]
     assert render.restarted_text(Restarted("compute", names, 1.5)) == (
         "restarted 12 processes in 1.50 s: compute.1, compute.2, compute.3, compute.4 … compute.12"
+    )
+
+
+def test_a_drain_says_who_holds_nothing_and_how_it_ends() -> None:
+    assert render.drained_text(Drained("compute", ["compute.1", "compute.2"], 0.3)) == (
+        "compute is drained, compute.1, compute.2 hold nothing (0.30 s); `primectl resume compute` ends that"
+    )
+    assert render.drained_text(Drained("compute.1", ["compute.1"], 0.3)).startswith(
+        "compute.1 is drained, it holds nothing (0.30 s)"
+    )
+    assert render.drained_text(Drained("compute", ["compute.1"], 0.3)).startswith(
+        "compute is drained, compute.1 holds nothing (0.30 s)"
+    )
+
+
+def test_a_resume_says_who_takes_jobs_again() -> None:
+    assert render.resumed_text(Resumed("compute.1", ["compute.1"])) == "compute.1 takes jobs again"
+    assert render.resumed_text(Resumed("compute", ["compute.1", "compute.2"])) == (
+        "compute takes jobs again: compute.1, compute.2"
     )
 
 

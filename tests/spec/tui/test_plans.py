@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from primectl.wire.control import Killed, Restarted, Scaled, Stopped
+from primectl.wire.control import Drained, Killed, Restarted, Resumed, Scaled, Stopped
 from tests.support.snapshots import a_cluster, a_pool, a_process, workers_of
 from tui.present.plans import (
+    aside,
+    drain_lines,
+    drained_text,
     hit,
     kill_lines,
     killed_text,
     restarted_text,
+    resume_lines,
+    resumed_text,
     scale_lines,
     scaled_text,
     stop_lines,
@@ -84,3 +89,53 @@ def test_the_report_of_a_stop_is_complete():
 def test_a_process_without_a_pool_can_be_reached_too():
     plan = hit(a_cluster(processes=[a_process("server.1")]), "server.1")
     assert "1 process: server.1" in text(kill_lines(plan))
+
+
+# --- drain ------------------------------------------------------------------------------------------------------------
+
+
+def plan(cluster, target):
+    found = aside(cluster, target)
+    assert found is not None
+    return found
+
+
+def test_a_drain_of_a_pool_says_what_it_finishes_and_what_clients_get():
+    said = text(drain_lines(plan(CLUSTER, "compute")))
+    assert "5 running jobs and 7 queued" in said
+    assert "answered 503, with Retry-After" in said
+    assert "primectl resume compute" in said
+
+
+def test_a_drain_of_a_worker_says_who_takes_its_jobs():
+    said = text(drain_lines(plan(CLUSTER, "compute.1")))
+    assert "the job that it runs" in said
+    assert "the 3 other workers of compute" in said
+    assert "nothing: it is idle" in text(drain_lines(plan(CLUSTER, "compute.3")))
+
+
+def test_a_drain_of_the_last_worker_that_takes_jobs_warns():
+    cluster = a_cluster(a_pool("compute", busy=1, idle=0, draining=3, workers=4))
+    assert "nobody: the jobs of compute wait" in text(drain_lines(plan(cluster, "compute.1")))
+
+
+def test_only_pools_and_workers_are_set_aside():
+    assert [aside(CLUSTER, name) for name in ("server.1", "proxy.compute", "all", "nobody")] == [None] * 4
+
+
+def test_what_drains_already_is_known():
+    cluster = a_cluster(a_pool("parse", state="draining"), a_pool("compute", idle=2, draining=1))
+    drains = {name: plan(cluster, name).draining for name in ("parse", "parse.1", "compute", "compute.1", "compute.4")}
+    assert drains == {"parse": True, "parse.1": True, "compute": False, "compute.1": False, "compute.4": True}
+
+
+def test_a_resume_says_who_takes_jobs_again():
+    assert "the pool, and each of its 4 workers" in text(resume_lines(plan(CLUSTER, "compute")))
+    assert "compute.1" in text(resume_lines(plan(CLUSTER, "compute.1")))
+
+
+def test_the_receipts_of_drain_and_resume():
+    assert drained_text(Drained("compute", ["compute.1"], 0.25)) == (
+        "compute is drained: it holds nothing any more, after 250ms"
+    )
+    assert resumed_text(Resumed("compute", [])) == "compute takes jobs again"
