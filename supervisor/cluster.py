@@ -1001,7 +1001,7 @@ class Cluster:
             busy=at_work,
             idle=len(there) - at_work,
             starting=sum(worker.state in (S.STARTING, S.BACKOFF) for worker in workers),
-            draining=sum(_shown_state(worker, self._is_drained(worker)) in LEAVING for worker in workers),
+            draining=sum(_shown_state(worker, self._is_drained(worker)) is S.DRAINING for worker in workers),
             failed_workers=sum(worker.state is S.FAILED for worker in workers),
             max_workers=settings.max_workers,
             max_queue=settings.max_queue,
