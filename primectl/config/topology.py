@@ -9,6 +9,7 @@
     <state>/              $XDG_STATE_HOME/primectl/<cluster>, else ~/.local/state/primectl/<cluster>
       logs/<id>.log       one a process, written by the process itself; <id>.log.1 is the one before it
       events.jsonl        what happened, bounded
+      dead-letters.jsonl  requests that could not be answered, bounded; dead-letters.jsonl.1 is the one before it
 
 Sockets live in <runtime> unless a path would pass the 107 bytes that the OS allows; then all of them live in a short
 private folder, whose name is a digest of <runtime>.
@@ -62,6 +63,10 @@ class Place(Struct, frozen=True):
     @property
     def events_file(self) -> str:
         return f"{self.state}/events.jsonl"
+
+    @property
+    def dead_letters_file(self) -> str:
+        return f"{self.state}/dead-letters.jsonl"
 
     def log_file(self, process: str) -> str:
         return f"{self.logs}/{process}.log"

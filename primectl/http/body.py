@@ -25,6 +25,11 @@ class SizedBody:
         self.done = len(self._body) == self._length
         return end
 
+    @property
+    def size(self) -> int:
+        """Bytes that have come."""
+        return len(self._body)
+
     def take(self) -> bytes:
         """The whole body, once `done`."""
         return bytes(self._body)
@@ -80,6 +85,11 @@ class ChunkedBody:
                     self._trailer_line(data[pos:end])
             pos = end
         return pos
+
+    @property
+    def size(self) -> int:
+        """Bytes that have come."""
+        return len(self._body)
 
     def take(self) -> bytes:
         """The whole body, once `done`."""

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Protocol, cast
 
 from primectl.clock import Clock
 from primectl.http.connection import Exchange, HttpConnection, HttpLimits, Refusal
-from primectl.wire.job import RequestId
+from primectl.server.ledger import Open
 
 LINGER_S = 1.0
 """How long a client may take to close after our last answer to it."""
 PROBE_S = 0.5
-"""A client that has shut its side is asked each sweep from then on whether it is still there."""
+"""A client that has shut its side is asked this often from then on whether it is still there."""
 IDLE_GRACE_S = 0.1
 """In a drain, how long a keep-alive connection with nothing open may still send a request."""
-WRITE_BOUND = 256 << 10
-"""Bytes that a client may leave unread before its connection is paused."""
+WRITE_BOUND = 64 << 10
+"""Bytes that its transport holds for a client that does not read before no more is given to it."""
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER that makes a close a reset."""
+
+Slot = tuple["Client", Exchange]
 
 
 class Host(Protocol):
@@ -25,14 +31,32 @@ class Host(Protocol):
     clock: Clock
     limits: HttpLimits
     scheme: str
-    clients: set[Client]
     draining: bool
+    write_timeout: float
+
+    def came(self, client: Client) -> None:
+        """The connection is there."""
 
     def take(self, client: Client, items: list[Exchange | Refusal], now: float) -> None:
         """What a connection's bytes amounted to."""
 
     def left(self, client: Client) -> None:
         """The connection is gone."""
+
+    def look_at(self, client: Client, at: float) -> None:
+        """Call the client's `look` at that time, in place of what was said before."""
+
+    def account(self, client: Client) -> None:
+        """The client has not read all that there is for it, or had not when this was last called."""
+
+    def arrived(self, client: Client) -> None:
+        """More, or no more, of a body is on its way in."""
+
+    def allow(self, client: Client) -> None:
+        """The client, to whom an answer is streamed, may have made room for more of it."""
+
+    def cut_off(self, client: Client) -> None:
+        """The client has read nothing for `write_timeout`."""
 
     def next_name(self) -> str:
         """A request id for an answer that a connection makes by itself."""
@@ -44,22 +68,47 @@ class Host(Protocol):
 class Client(asyncio.Protocol):
     """One connection: moves bytes between the transport and its `HttpConnection`."""
 
-    __slots__ = ("connection", "ended_at", "front", "linger_until", "open", "paused", "peer", "transport", "writable")
+    __slots__ = (
+        "arriving",
+        "connection",
+        "counted",
+        "drained",
+        "due",
+        "ended_at",
+        "front",
+        "linger_until",
+        "moved_at",
+        "paused",
+        "peer",
+        "sent",
+        "streams",
+        "transport",
+        "writable",
+    )
 
     def __init__(self, front: Host, peer: str) -> None:
         self.front = front
         self.peer = peer
+        now = front.clock.monotonic()
         self.connection = HttpConnection(
-            front.limits,
-            peer,
-            scheme=front.scheme,
-            request_id=front.next_name,
-            date=front.date,
-            now=front.clock.monotonic(),
+            front.limits, peer, scheme=front.scheme, request_id=front.next_name, date=front.date, now=now
         )
-        self.open: dict[RequestId, Exchange] = {}
+        self.streams: dict[Exchange, Open[Slot]] = {}
+        """Answers to it that have begun and go on."""
+        self.arriving = 0
+        """What the server has booked as bytes of a body on its way in; `counted` likewise of what it has not read."""
+        self.counted = 0
         self.paused = False
+        """We do not read."""
         self.writable = True
+        """The transport takes more."""
+        self.sent = 0
+        """Bytes given to the transport."""
+        self.drained = 0
+        """Of these, what it had got rid of when we looked at `moved_at`, or later if that was more."""
+        self.moved_at = now
+        self.due = now
+        """When `look` will be called."""
         self.ended_at = 0.0
         """When not 0: the client has shut its side then; it may have gone, or wait for answers."""
         self.linger_until = 0.0
@@ -68,15 +117,19 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(WRITE_BOUND)
-        self.front.clients.add(self)
+        self.front.came(self)
         if self.front.draining:
             self.connection.drain()
+        self._plan(self.front.clock.monotonic())
 
     def data_received(self, data: bytes) -> None:
         if self.linger_until:
             return
         now = self.front.clock.monotonic()
-        self.front.take(self, self.connection.receive(data, now), now)
+        connection = self.connection
+        self.front.take(self, connection.receive(data, now), now)
+        if connection.arriving != self.arriving:
+            self.front.arrived(self)
         self.settle()
 
     def eof_received(self) -> bool:
@@ -85,12 +138,16 @@ class Client(asyncio.Protocol):
             return True
         now = self.ended_at = self.front.clock.monotonic()
         self.front.take(self, self.connection.receive_eof(now), now)
+        self.front.arrived(self)
         self.settle()
+        self._plan(now)
         return True
 
     def pause_writing(self) -> None:
         self.writable = False
-        self._throttle()
+        now = self.moved_at = self.front.clock.monotonic()
+        self.drained = self.sent - self.transport.get_write_buffer_size()
+        self._plan(now)
 
     def resume_writing(self) -> None:
         self.writable = True
@@ -102,25 +159,50 @@ class Client(asyncio.Protocol):
     def settle(self) -> None:
         """Write what is due, then close, pause or go on reading."""
         connection = self.connection
-        again = True
-        while again:
-            again = False
-            if self.writable and (output := connection.take_output()):
+        while True:
+            while self.writable and (output := connection.take_output()):
+                self.sent += len(output)
                 self.transport.write(output)
-            if connection.wants_input and not (connection.finished or connection.waiting or self.paused):
+            if connection.held or self.counted or not self.writable:
+                self.front.account(self)
+            if self.streams:
+                self.front.allow(self)
+            deadline = connection.next_deadline
+            if deadline is not None and deadline < self.due:
+                self.due = deadline
+                self.front.look_at(self, deadline)
+            if (
+                self.writable
+                and connection.wants_input
+                and not (connection.finished or connection.waiting or self.paused)
+            ):
                 return  # as nearly always: go on reading
-            if connection.finished and self.writable and not self.linger_until:
+            if connection.finished and not self.linger_until and (self.writable or connection.worthless):
                 self._finish()
-            else:
-                again = self._throttle()
+                return
+            if not self._throttle():
+                return
+
+    def drop(self) -> None:
+        """End the connection now, whatever there is for the client."""
+        self.connection.discard()
+        self.streams.clear()
+        self.transport.abort()
 
     def _finish(self) -> None:
         """Shut our side; the client may still be sending, and a close now could destroy the answer on its way."""
+        if self.connection.worthless:
+            if (connected := self.transport.get_extra_info("socket")) is not None:
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self.drop()
+            return
         if self.ended_at or not self.transport.can_write_eof() or self.transport.is_closing():
             self.transport.close()
             return
         self.transport.write_eof()
-        self.linger_until = self.front.clock.monotonic() + (IDLE_GRACE_S if self.front.draining else LINGER_S)
+        now = self.front.clock.monotonic()
+        self.linger_until = now + (IDLE_GRACE_S if self.front.draining else LINGER_S)
+        self._plan(now)
         self._throttle()
 
     def _throttle(self) -> bool:
@@ -138,21 +220,51 @@ class Client(asyncio.Protocol):
             return False
         now = self.front.clock.monotonic()
         self.front.take(self, self.connection.receive(b"", now), now)
+        if self.connection.arriving != self.arriving:
+            self.front.arrived(self)
         return True
 
-    def sweep(self, now: float) -> None:
-        """What the clock has to say to this connection; to be called a few times a second."""
-        if self.linger_until:
-            if self.linger_until <= now:
-                self.transport.abort()
+    def look(self, now: float) -> None:
+        """What the clock has to say to this connection; called when it is due, or some time before."""
+        if self._stalled(now):
+            self.front.cut_off(self)
             return
-        if self.ended_at and now - self.ended_at >= PROBE_S:
+        if self.linger_until:
+            if self.linger_until <= now and not self.transport.get_write_buffer_size():
+                self.transport.abort()
+                return
+        elif self.ended_at and now - self.ended_at >= PROBE_S:
             self.connection.probe()
             self.settle()
         deadline = self.connection.next_deadline
-        if deadline is not None and deadline <= now:
+        if deadline is not None and deadline <= now and not self.linger_until:
             self.front.take(self, [*self.connection.tick(now)], now)
             self.settle()
+        self._plan(now)
+
+    def _stalled(self, now: float) -> bool:
+        """Whether nothing of what the transport holds has left it for so long that we need not wait any more."""
+        waiting = self.transport.get_write_buffer_size()
+        if not waiting or self.sent - waiting != self.drained:
+            self.drained = self.sent - waiting
+            self.moved_at = now
+            return False
+        return now - self.moved_at >= self.front.write_timeout
+
+    def _plan(self, now: float) -> None:
+        """When to look next: at the next thing that may be due, and often enough to see that nothing is read."""
+        due = self.moved_at + self.front.write_timeout
+        if due <= now:
+            due = now + self.front.write_timeout
+        if self.linger_until:
+            due = min(due, max(self.linger_until, now))
+        elif self.ended_at:
+            due = min(due, now + PROBE_S)
+        deadline = self.connection.next_deadline
+        if deadline is not None and not self.linger_until:
+            due = min(due, deadline)
+        self.due = due
+        self.front.look_at(self, due)
 
     def close_if_idle(self) -> None:
         """In a drain: nothing is owed to an idle client, nothing of it is unread."""

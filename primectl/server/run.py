@@ -1,7 +1,7 @@
 """§ Steps 1, 2, 7 and 8: the HTTP server process. Bytes in, jobs out, answers in, bytes out.
 
 Whatever the clients' sockets bring in one turn of the loop leaves as one batch a pool, and an answer batch is written
-to its clients in one go. The listening socket is inherited: connections wait in its backlog while a server is replaced.
+to its clients in one go. Answers that come bit by bit are let go on as their clients read.
 """
 
 from __future__ import annotations
@@ -10,48 +10,62 @@ import asyncio
 import os
 import signal
 import socket
-import ssl
-from collections.abc import Callable
 
 import uvloop
 import zmq
 
 from primectl.clock import Clock, SystemClock
-from primectl.config.topology import loopback, pool_in
+from primectl.config.affinity import Affinity
+from primectl.config.topology import loopback
 from primectl.control import child
 from primectl.control.log import stamp
 from primectl.control.report import Reporter
-from primectl.control.sockets import BATCH_QUEUE, connect_present, open_socket, receive, try_send
+from primectl.control.sockets import open_socket, receive
 from primectl.errors import WireError
-from primectl.http.connection import Exchange, HttpLimits, Refusal
-from primectl.http.response import http_date
+from primectl.http.connection import STORED_AT_LEAST, Exchange, HttpLimits, Refusal
+from primectl.http.response import Answering, http_date
 from primectl.message import Request, Response
-from primectl.server.access import line
-from primectl.server.client import IDLE_GRACE_S, Client
-from primectl.server.ledger import Ledger
+from primectl.server.accept import Acceptor, tls_context
+from primectl.server.accesslog import AccessLog
+from primectl.server.appender import Appender
+from primectl.server.backlog import Backlog
+from primectl.server.client import IDLE_GRACE_S, Client, Slot
+from primectl.server.deadletter import dead_letter
+from primectl.server.ledger import Ledger, Open
 from primectl.server.routes import Match, RouteTable, WrongMethod, respond
+from primectl.server.upstream import Upstream
+from primectl.server.wheel import Wheel
 from primectl.wire import frames
 from primectl.wire.control import KillNow, ProcessReady, Readiness, Retire
 from primectl.wire.histogram import Histogram
-from primectl.wire.job import Answer, Answers, Cancel, Jobs, RequestId, WireJob, request_name, request_of
+from primectl.wire.job import (
+    STREAM_BROKEN,
+    STREAM_COMPLETE,
+    Allow,
+    Answer,
+    Answers,
+    RequestId,
+    StreamBegun,
+    StreamPart,
+    WireJob,
+    request_name,
+    request_of,
+)
 from primectl.wire.stats import Acknowledged, Role, ServerSample
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 """RFC 9110 9.2.2."""
 MESSAGES_A_TURN = 64
-RETRY_S = 0.005
-"""How soon jobs that a full or absent proxy did not take are offered again."""
+ANSWER_QUEUE = 8
+"""High-water mark of the loopback, in messages a peer: each may be a body of many megabytes."""
 TICK_S = 0.05
 SAMPLE_S = 0.25
 IDLE_SAMPLE_S = 1.0
-SWEEP_S = 0.25
 LOG_S = 0.1
-LOG_BYTES = 64 << 10
-ACCEPTS_A_TURN = 128
-BACK_OFF_S = 0.1
-"""Before accepting again when the process is out of file descriptors."""
-
-Slot = tuple[Client, Exchange]
+RECALL_S = 5.0
+"""How long a proxy that does not listen is told at least that a request is cancelled, if its deadline is nearer."""
+GATEWAY = "proxy."
+"""What the id of a proxy begins with."""
 
 
 class Front:
@@ -60,142 +74,202 @@ class Front:
     def __init__(self, me: child.Child, listener: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         config = me.cluster.config
         place = me.cluster.place
+        settings = config.server
         self._me = me
-        self._settings = config.server
+        self._settings = settings
         self._loop = loop
         self.clock: Clock = SystemClock()
-        self.limits = HttpLimits.from_config(config.server)
-        self.scheme = "https" if config.server.listen.startswith("https:") else "http"
-        self._tls = _tls(config.server.certificate, config.server.private_key) if self.scheme == "https" else None
-        self.clients: set[Client] = set()
+        self.limits = HttpLimits.from_config(settings)
+        self.scheme = "https" if settings.listen.startswith("https:") else "http"
+        self.write_timeout = settings.write_timeout
         self.draining = False
-        self._listener: socket.socket | None = listener
-        self._accepting = False
-        self._routes = RouteTable(config.routes)
-        self._own_paths = {config.server.health_path, config.server.ready_path} - {""}
-        self._ledger: Ledger[Slot] = Ledger(
-            me.id, me.incarnation, limit=config.server.max_inflight, timeout_s=config.server.request_timeout
+        self._clients: set[Client] = set()
+        self._wheel: Wheel[Client] = Wheel()
+        self._acceptor = Acceptor(
+            listener,
+            loop,
+            me.log,
+            tls=tls_context(settings.certificate, settings.private_key) if self.scheme == "https" else None,
+            handshake_timeout=settings.header_timeout,
+            welcome=lambda peer: Client(self, peer),
+            room=lambda: settings.max_connections - len(self._clients),
         )
+        self._backlog = Backlog(place.state)
+        self._stuck: dict[Client, None] = {}
+        """Clients that have not read all that there is for them, in the order of their last reading."""
+        self._arriving = 0
+        """Bytes of bodies on their way in."""
+        self._routes = RouteTable(config.routes)
+        self._own_paths = {settings.health_path, settings.ready_path} - {""}
+        self._ledger: Ledger[Slot] = Ledger(
+            me.id,
+            me.incarnation,
+            limit=settings.max_inflight,
+            size_limit=settings.max_inflight_size,
+            timeout_s=settings.request_timeout,
+        )
+        self._affinity = Affinity(config, me.cluster.import_path, me.log.error)
+        self._affinity.load(set(config.routes.values()))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._loopback = open_socket(self._context, zmq.PULL, queue=BATCH_QUEUE)
+        self._loopback = open_socket(self._context, zmq.PULL, queue=ANSWER_QUEUE)
         self._loopback.bind(place.endpoint(loopback(me.id)))
-        self._pools: dict[str, zmq.Socket[bytes]] = {}
-        for pool in config.pools:
-            endpoint = place.endpoint(pool_in(pool))
-            self._pools[pool] = connect_present(self._context, zmq.DEALER, endpoint, linger_ms=200)
-        self._batches: dict[str, list[WireJob]] = {}
-        self._cancels: list[RequestId] = []
-        self._flush_due = False
+        self._upstream = Upstream(self._context, place, config.pools, me.id, me.incarnation, loop, self.clock)
         self._reporter = Reporter(self._context, place, me.id, me.incarnation, Role.SERVER)
+        self._proxies: dict[str, int] = {}
+        """The incarnation of each proxy that has said it is ready."""
         self._readiness = Readiness(ready=False, reason="the cluster is starting")
+        self._dead_letters = Appender(place.dead_letters_file)
+        self._redact = frozenset(name.lower() for name in config.journal.redact_headers)
         self._latency = Histogram()
         self._classes = [0] * 6
-        self._counters = {"malformed": 0, "bad_headers": 0, "refused_connections": 0}
-        self._log_lines: list[str] = []
-        self._log_bytes = 0
+        self._counters = {
+            "malformed": 0,
+            "bad_headers": 0,
+            "dead_letters": 0,
+            "streams_cut": 0,
+            "slow_clients_cut": 0,
+            "write_timeouts": 0,
+        }
+        self._access_log = AccessLog(me.log, self.clock) if settings.access_log else None
         self._logged = 0.0
-        self._stamp = (0, "")
         self._date = (0, b"")
-        self._sampled = self._swept = 0.0
+        self._sampled = 0.0
         self._changed = True
         self._drain_began = 0.0
         self._drain_until = 0.0
         self._answered_before_drain = 0
         self._drain_cancelled = 0
-        self._handshake_timeout = config.server.header_timeout if self._tls else None
-        self._adopting: set[asyncio.Task[None]] = set()
         self.done = loop.create_future()
 
     def start(self) -> None:
         self._loop.add_reader(self._loopback.fileno(), self._answers_arrived)
         self._loop.add_reader(self._reporter.commands.fileno(), self._obey)
         self._loop.add_signal_handler(signal.SIGTERM, self._drain, self._settings.request_timeout)
-        self._accept_again()
+        self._acceptor.go_on()
         self._answers_arrived()
         self._obey()
         self._tick()
 
     # --- connections --------------------------------------------------------------------------------------------------
 
-    def _accept_again(self) -> None:
-        if self._listener is not None and not self._accepting and len(self.clients) < self._settings.max_connections:
-            self._accepting = True
-            self._loop.add_reader(self._listener.fileno(), self._accept)
-
-    def _stop_accepting(self) -> None:
-        if self._listener is not None and self._accepting:
-            self._accepting = False
-            self._loop.remove_reader(self._listener.fileno())
-
-    def _accept(self) -> None:
-        assert self._listener is not None
-        for _ in range(ACCEPTS_A_TURN):
-            if len(self.clients) >= self._settings.max_connections:
-                self._stop_accepting()  # further clients wait in the backlog
-                return
-            try:
-                accepted, address = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._counters["refused_connections"] += 1
-                self._me.log.warn(f"cannot accept a connection: {error.strerror}")
-                self._stop_accepting()
-                self._loop.call_later(BACK_OFF_S, self._accept_again)
-                return
-            accepted.setblocking(False)
-            if accepted.family != socket.AF_UNIX:
-                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else ""
-            task = self._loop.create_task(self._adopt(Client(self, peer), accepted))
-            self._adopting.add(task)
-            task.add_done_callback(self._adopting.discard)
-
-    async def _adopt(self, client: Client, accepted: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(
-                lambda: client, accepted, ssl=self._tls, ssl_handshake_timeout=self._handshake_timeout
-            )
-        except (OSError, ssl.SSLError):
-            self._counters["refused_connections"] += 1
-            accepted.close()
+    def came(self, client: Client) -> None:
+        """The connection is there."""
+        self._clients.add(client)
 
     def left(self, client: Client) -> None:
-        """The connection is gone: nobody waits for what it had open."""
-        self.clients.discard(client)
-        for request in client.open:
-            if self._ledger.abandon(request):
-                self._cancels.append(request)
-        client.open.clear()
-        if self._cancels:
-            self._flush_soon()
-        self._accept_again()
+        """The connection is gone: nobody waits for what it had open, and nothing of it is kept."""
+        self._clients.discard(client)
+        self._abandon(client, self.clock.monotonic())
+        client.connection.discard()
+        self.account(client)
+        self.arrived(client)
+        self._stuck.pop(client, None)
+        self._wheel.drop(client)
+        self._acceptor.go_on()
+
+    def look_at(self, client: Client, at: float) -> None:
+        """Call the client's `look` at that time, in place of what was said before."""
+        self._wheel.set(client, at)
+
+    def arrived(self, client: Client) -> None:
+        """More, or no more, of a body is on its way in; too much of all together is refused."""
+        connection = client.connection
+        more = connection.arriving - client.arriving
+        client.arriving = connection.arriving
+        self._arriving += more
+        if more > 0 and self._ledger.size + self._arriving > self._settings.max_inflight_size:
+            now = self.clock.monotonic()
+            self.take(
+                client, [connection.overload("the requests on their way in are more than this server takes")], now
+            )
+            self.arrived(client)
+
+    def account(self, client: Client) -> None:
+        """Book what the client has not read; where that is too much for memory, put large bodies elsewhere."""
+        connection = client.connection
+        self._book(client)
+        if not client.counted:
+            self._stuck.pop(client, None)
+            return
+        self._stuck.setdefault(client)
+        if client.writable:
+            self._stuck[client] = self._stuck.pop(client)
+        if self._backlog.over_budget and client.counted >= STORED_AT_LEAST:
+            failed = self._backlog.failed
+            connection.offload(self._backlog.store)
+            self._book(client)
+            if self._backlog.failed > failed:
+                self._me.log.warn("no room on disk for answers that clients have not read")
+        while self._backlog.full and self._stuck:
+            slowest = next(iter(self._stuck))
+            self._counters["slow_clients_cut"] += 1
+            self._me.log.warn(f"{slowest.peer or 'a client'} is cut off: it does not read, and memory is short")
+            self._stop_serving(slowest)
+
+    def _book(self, client: Client) -> None:
+        connection = client.connection
+        kept = connection.held + connection.unsent - connection.offloaded
+        if not client.writable and not client.transport.is_closing():
+            kept += client.transport.get_write_buffer_size()
+        self._backlog.memory += kept - client.counted
+        client.counted = kept
+
+    def cut_off(self, client: Client) -> None:
+        """The client has read nothing for `write_timeout`."""
+        self._counters["write_timeouts"] += 1
+        self._stop_serving(client)
+
+    def _stop_serving(self, client: Client) -> None:
+        """Reset a connection; the rest follows when it is gone, but for the memory, which is needed now."""
+        self._abandon(client, self.clock.monotonic())
+        client.drop()
+        self._book(client)
+        self._stuck.pop(client, None)
+
+    def _abandon(self, client: Client, now: float) -> None:
+        """Nobody waits any more for what the client has open."""
+        for exchange in client.connection.unanswered():
+            request = RequestId(exchange.tag)
+            entry = self._ledger.abandon(request)
+            if entry is not None:
+                self._changed = True
+                self._recall(request, entry, now)
+                if entry.stream is not None:
+                    self._log(exchange, exchange.status, entry.stream.received, now, request_name(request))
+        client.streams.clear()
+
+    def _recall(self, request: RequestId, entry: Open[Slot], now: float) -> None:
+        """The work on a request is no longer needed."""
+        if entry.stream is not None:
+            self._upstream.stream_ended(entry.stream.pool, entry.stream.job)
+        self._upstream.cancel(request, max(entry.job.deadline, now + RECALL_S))
 
     # --- requests in --------------------------------------------------------------------------------------------------
 
     def take(self, client: Client, items: list[Exchange | Refusal], now: float) -> None:
         """What a connection's bytes amounted to."""
         for item in items:
-            self._changed = True
             if type(item) is Exchange:
                 self._admit(client, item, now)
             else:
                 assert isinstance(item, Refusal)
                 self._count(item.status, 0.0)
-                self._log(
-                    client.peer, item.method, item.target, "1.1", item.status, item.body_bytes, 0.0, item.request_id
-                )
+                if self._access_log is not None:
+                    self._access_log.note_line(
+                        client.peer, item.method, item.target, "1.1", item.status, item.body_bytes, 0.0, item.request_id
+                    )
 
     def _admit(self, client: Client, exchange: Exchange, now: float) -> None:
         request = exchange.request
         path = request.target.partition("?")[0]
         if path in self._own_paths:
-            self._reply_here(client, exchange, lambda name: self._own_answer(request, path, name), now)
+            name = self.next_name()
+            self._write(client, exchange, self._own_answer(request, path, name), name, now)
             return
         found = self._routes.find(request.method, path)
         if not isinstance(found, Match):
-            refused = found
-            self._reply_here(client, exchange, lambda name: respond(refused, name), now)
+            name = self.next_name()
+            self._write(client, exchange, respond(found, name), name, now)
             return
         if found.path_params:
             request = Request(
@@ -208,15 +282,19 @@ class Front:
                 request.version,
                 request.scheme,
             )
+        pool = found.pool
         kind, payload = frames.encode_payload(request)
-        job = self._ledger.admit((client, exchange), found.pool, kind, payload, request.method in IDEMPOTENT, now)
+        key = self._affinity.key(pool, request) if pool in self._affinity.pools else ""
+        slot = (client, exchange)
+        job = self._ledger.admit(slot, pool, kind, payload, request.method in IDEMPOTENT, now, key)
         if job is None:
-            detail = f"{len(self._ledger)} requests are open, the most this server takes"
-            self._reply_here(client, exchange, lambda name: _unavailable(detail, name), now)
+            name = self.next_name()
+            self._write(client, exchange, _unavailable(self._ledger.refusal(len(payload)), name), name, now)
             return
-        client.open[request_of(job.id)] = exchange
-        self._batches.setdefault(found.pool, []).append(job)
-        self._flush_soon()
+        exchange.tag = request_of(job.id)
+        if request.body:
+            exchange.forget_content()
+        self._upstream.send(pool, job)
 
     def _own_answer(self, request: Request, path: str, name: str) -> Response:
         """Liveness and readiness: answered here, even with every worker dead."""
@@ -230,115 +308,199 @@ class Front:
             return _unavailable(self._readiness.reason, name)
         return Response.text("ready\n")
 
-    def _reply_here(self, client: Client, exchange: Exchange, answer: Callable[[str], Response], now: float) -> None:
-        """Answer without a job; the caller settles the client."""
-        name = self.next_name()
-        self._write(client, exchange, answer(name), name, now)
-
-    def _flush_soon(self) -> None:
-        if not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        """Send this turn's batches. What a proxy does not take now is offered again in a moment; it stays bounded,
-        since every job in it is an open request."""
-        self._flush_due = False
-        if self._cancels:
-            self._send_cancels()
-        stuck = False
-        for pool, jobs in list(self._batches.items()):
-            link = self._pools[pool]
-            sent = 0
-            for batch in frames.batches(jobs):
-                if not try_send(link, [frames.encode(Jobs(batch))]):
-                    stuck = True
-                    break
-                sent += len(batch)
-            if sent == len(jobs):
-                del self._batches[pool]
-            else:
-                self._batches[pool] = jobs[sent:]
-        if stuck:
-            self._flush_due = True
-            self._loop.call_later(RETRY_S, self._flush)
-
-    def _send_cancels(self) -> None:
-        """To every pool: the request may be at any of them by now. A cancel that is not taken is not missed for long:
-        its job is dropped at its deadline."""
-        cancelled = frozenset(self._cancels)
-        self._cancels.clear()
-        for pool, jobs in list(self._batches.items()):
-            self._batches[pool] = [job for job in jobs if request_of(job.id) not in cancelled]
-        frame = frames.encode(Cancel(list(cancelled)))
-        for link in self._pools.values():
-            try_send(link, [frame])
-
     # --- answers out --------------------------------------------------------------------------------------------------
 
     def _answers_arrived(self) -> None:
         now = self.clock.monotonic()
         touched: dict[Client, None] = {}
-        messages = receive(self._loopback, MESSAGES_A_TURN)
-        for message in messages:
-            if len(message) != 1:
-                self._counters["malformed"] += 1
-                continue
+        for _ in range(MESSAGES_A_TURN):
+            # One at a time: each may hold many megabytes, which its clients take, or the backlog, before the next.
+            messages = receive(self._loopback, 1)
+            if not messages:
+                break
             try:
-                batch = frames.to_server(message[0])
+                if len(messages[0]) != 1:
+                    raise WireError("an answer of several frames")
+                said = frames.to_server(messages[0][0])
             except WireError:
                 self._counters["malformed"] += 1
                 continue
-            if type(batch) is not Answers:
-                continue
-            for answer in batch.answers:
-                self._deliver(answer, touched, now)
+            if type(said) is Answers:
+                for answer in said.answers:
+                    self._deliver(answer, touched, now)
+            elif type(said) is StreamPart:
+                self._part(said, touched, now)
+            else:
+                assert type(said) is StreamBegun
+                self._begin(said, touched, now)
+            if len(messages[0][0]) >= STORED_AT_LEAST:
+                for client in touched:
+                    client.settle()
+                touched.clear()
+        else:
+            self._loop.call_soon(self._answers_arrived)
         for client in touched:
             client.settle()
-        if len(messages) == MESSAGES_A_TURN:
-            self._loop.call_soon(self._answers_arrived)
 
     def _deliver(self, answer: Answer, touched: dict[Client, None], now: float) -> None:
         entry = self._ledger.answer(answer.job)
         if entry is None:
+            self._contradict(answer, touched, now)
             return
+        if answer.status == 502 and answer.worker.startswith(GATEWAY):
+            self._bury(entry.job, answer)
         client, exchange = entry.slot
-        request = request_of(answer.job)
-        del client.open[request]
-        self._write(client, exchange, Response(answer.status, answer.fields, answer.body), request_name(request), now)
+        self._write(client, exchange, answer, request_name(RequestId(exchange.tag)), now)
         touched[client] = None
 
-    def _write(self, client: Client, exchange: Exchange, response: Response, name: str, now: float) -> None:
+    def _write(self, client: Client, exchange: Exchange, answer: Answering, name: str, now: float) -> None:
         """Queue the answer in its turn; the caller settles the client."""
-        status, size = response.status, len(response.body)
-        if not client.connection.answer(exchange, response, name, now):
-            self._counters["bad_headers"] += 1
-            self._me.log.error(f"request {name}: the handler's header fields cannot be sent, answered 500")
-            status, size = 500, 0
+        status = answer.status
+        if not client.connection.answer(exchange, answer, name, now):
+            self._cannot_be_sent(name)
+            status = 500
+        self._changed = True
+        self._classes[status // 100] += 1
         seconds = now - exchange.started
-        request = exchange.request
-        self._count(status, seconds)
-        self._log(request.client, request.method, request.target, request.version, status, size, seconds, name)
+        self._latency.add(seconds)
+        if self._access_log is not None:
+            size = len(answer.body) if status == answer.status else 0
+            self._access_log.note(exchange.request, status, size, seconds, name)
+
+    def _begin(self, begun: StreamBegun, touched: dict[Client, None], now: float) -> None:
+        """The head of an answer that comes bit by bit."""
+        answer = begun.answer
+        pool = answer.worker.rpartition(".")[0]
+        if pool not in self._upstream:
+            self._counters["malformed"] += 1
+            return
+        entry = self._ledger.begin(answer, pool, begun.lane, now)
+        if entry is None:
+            self._contradict(answer, touched, now)
+            return
+        assert entry.stream is not None
+        client, exchange = entry.slot
+        request = RequestId(exchange.tag)
+        name = request_name(request)
+        entry.stream.received = len(answer.body)
+        status = answer.status
+        if not client.connection.begin(exchange, answer, name, now):
+            self._cannot_be_sent(name)
+            status = 500
+        exchange.status = status
+        self._count(status, now - exchange.started)
+        touched[client] = None
+        if exchange.streaming:
+            client.streams[exchange] = entry
+            return
+        self._ledger.end(request)
+        self._recall(request, entry, now)
+        self._log(exchange, status, 0, now, name)
+
+    def _part(self, part: StreamPart, touched: dict[Client, None], now: float) -> None:
+        """More of an answer, or its end."""
+        entry = self._ledger.part(part.job, part.attempt, len(part.data), now)
+        if entry is None:
+            return
+        client, exchange = entry.slot
+        connection = client.connection
+        touched[client] = None
+        if not connection.part(exchange, part.data):
+            self._cut(entry, "the handler sends more than the Content-Length that it declared", now)
+        elif part.end == STREAM_BROKEN:
+            self._cut(entry, "the handler failed, or was stopped; its worker's log says more", now)
+        elif part.end == STREAM_COMPLETE:
+            if not connection.end(exchange, now):
+                self._cut(entry, "the handler sent less than the Content-Length that it declared", now)
+                return
+            self._ledger.end(RequestId(exchange.tag))
+            self._end_stream(entry, now)
+
+    def _contradict(self, answer: Answer, touched: dict[Client, None], now: float) -> None:
+        """An answer to a request that does not wait for one: stray, or the end of one that has begun."""
+        entry = self._ledger.contradict(answer.job, answer.attempt)
+        if entry is None:
+            return
+        if answer.status == 502 and answer.worker.startswith(GATEWAY):
+            self._bury(entry.job, answer)
+        self._cut(entry, f"{answer.worker} says {answer.status}: whoever sent it is lost", now)
+        touched[entry.slot[0]] = None
+
+    def _cut(self, entry: Open[Slot], why: str, now: float) -> None:
+        """A streamed answer cannot come to its end: its client must see that. The caller settles the client."""
+        client, exchange = entry.slot
+        request = RequestId(exchange.tag)
+        name = request_name(request)
+        self._counters["streams_cut"] += 1
+        self._me.log.warn(f"request {name}: the answer breaks off: {why}")
+        self._ledger.end(request)
+        self._recall(request, entry, now)
+        problem = Response.problem(502, "the answer broke off before any of it was sent", name)
+        if client.connection.cut(exchange, problem, name, now):
+            exchange.status = 502
+        self._end_stream(entry, now)
+
+    def _end_stream(self, entry: Open[Slot], now: float) -> None:
+        client, exchange = entry.slot
+        assert entry.stream is not None
+        client.streams.pop(exchange, None)
+        self._upstream.stream_ended(entry.stream.pool, entry.stream.job)
+        self._log(exchange, exchange.status, entry.stream.received, now, request_name(RequestId(exchange.tag)))
+        if client.connection.stranded:
+            self._abandon(client, now)
+
+    def allow(self, client: Client) -> None:
+        """The client, to whom an answer is streamed, may have made room for more of it."""
+        exchange = client.connection.sending
+        entry = None if exchange is None else client.streams.get(exchange)
+        if entry is None or exchange is None or entry.stream is None:
+            return
+        stream = entry.stream
+        limit = stream.allow(client.connection.unsent)
+        if limit is not None:
+            self._upstream.allow(stream.pool, Allow(stream.lane, stream.job, limit))
+            self._ledger.renew(RequestId(exchange.tag), self.clock.monotonic())
+
+    def _bury(self, job: WireJob, answer: Answer) -> None:
+        """A proxy has given a request up: keep it for whoever wants to know why."""
+        self._counters["dead_letters"] += 1
+        trouble = self._dead_letters.trouble
+        letter = dead_letter(job, answer, stamp(self.clock.wall()), self._redact)
+        if not self._dead_letters.add(letter) and self._dead_letters.trouble != trouble:
+            self._me.log.error(f"dead letters cannot be written: {self._dead_letters.trouble}")
+
+    def _cannot_be_sent(self, name: str) -> None:
+        self._counters["bad_headers"] += 1
+        self._me.log.error(f"request {name}: the handler's header fields cannot be sent, answered 500")
 
     def _count(self, status: int, seconds: float) -> None:
         self._changed = True
         self._classes[status // 100] += 1
         self._latency.add(seconds)
 
+    def _log(self, exchange: Exchange, status: int, size: int, now: float, name: str) -> None:
+        if self._access_log is not None:
+            self._access_log.note(exchange.request, status, size, now - exchange.started, name)
+
     def _expire(self, now: float) -> None:
+        timeout_s = self._settings.request_timeout
         for request, entry in self._ledger.expire(now):
             client, exchange = entry.slot
-            del client.open[request]
-            self._cancels.append(request)
-            detail = f"no answer within {self._settings.request_timeout:g} s"
-            self._write(
-                client, exchange, Response.problem(504, detail, request_name(request)), request_name(request), now
-            )
+            self._recall(request, entry, now)
+            name = request_name(request)
+            problem = Response.problem(504, f"no answer within {timeout_s:g} s", name)
+            self._write(client, exchange, problem, name, now)
             client.settle()
-        if self._cancels:
-            self._flush_soon()
+        for request, entry in self._ledger.silent_streams(now):
+            client, exchange = entry.slot
+            if client.connection.sending is not exchange or client.connection.unsent or not client.writable:
+                self._ledger.renew(request, now)  # it is the client that is slow, or others before it
+                continue
+            self._ledger.give_up(request)
+            self._cut(entry, f"no part of it within {timeout_s:g} s", now)
+            client.settle()
 
-    # --- log, date, names ---------------------------------------------------------------------------------------------
+    # --- date, names --------------------------------------------------------------------------------------------------
 
     def next_name(self) -> str:
         """A request id for an answer that a connection makes by itself."""
@@ -351,26 +513,6 @@ class Front:
             self._date = (second, http_date(second))
         return self._date[1]
 
-    def _log(
-        self, peer: str, method: str, target: str, version: str, status: int, size: int, seconds: float, name: str
-    ) -> None:
-        if not self._settings.access_log:
-            return
-        milliseconds = int(self.clock.wall() * 1000)
-        if milliseconds != self._stamp[0]:
-            self._stamp = (milliseconds, stamp(milliseconds / 1000))
-        entry = line(self._stamp[1], peer, method, target, version, status, size, seconds, name)
-        self._log_lines.append(entry)
-        self._log_bytes += len(entry)
-        if self._log_bytes >= LOG_BYTES:
-            self._write_log()
-
-    def _write_log(self) -> None:
-        if self._log_lines:
-            self._me.log.write("".join(self._log_lines).encode())
-            self._log_lines.clear()
-            self._log_bytes = 0
-
     # --- the clock and the supervisor ---------------------------------------------------------------------------------
 
     def _tick(self) -> None:
@@ -380,10 +522,11 @@ class Front:
             self._expire(now)
         if now - self._logged >= LOG_S:
             self._logged = now
-            self._write_log()
-        if now - self._swept >= SWEEP_S:
-            self._swept = now
-            self._sweep(now)
+            if self._access_log is not None:
+                self._access_log.write()
+        for client in self._wheel.due(now):
+            client.look(now)
+        self._dead_letters.tick()
         if now - self._sampled >= (SAMPLE_S if self._changed else IDLE_SAMPLE_S):
             self._sampled = now
             self._changed = False
@@ -392,10 +535,6 @@ class Front:
         if self.draining:
             self._drain_on(now)
         self._loop.call_later(TICK_S, self._tick)
-
-    def _sweep(self, now: float) -> None:
-        for client in list(self.clients):
-            client.sweep(now)
 
     def _obey(self) -> None:
         for command in self._reporter.receive():
@@ -412,15 +551,12 @@ class Front:
                 os._exit(0)
 
     def _send_again(self, ready: ProcessReady) -> None:
-        """A proxy has started: what its predecessor had is lost, and the request may have been there at any hop."""
-        if not ready.process.startswith("proxy."):
+        """A proxy has started: what its predecessor had is lost."""
+        if not ready.process.startswith(GATEWAY) or self._proxies.get(ready.process) == ready.incarnation:
             return
-        waiting = {request_of(job.id) for jobs in self._batches.values() for job in jobs}
-        for entry in self._ledger.retryable():
-            if request_of(entry.job.id) not in waiting:
-                self._batches.setdefault(entry.pool, []).append(entry.job)
-        if self._batches:
-            self._flush_soon()
+        self._proxies[ready.process] = ready.incarnation
+        for pool, jobs in self._ledger.lost_with(ready.process.removeprefix(GATEWAY)).items():
+            self._upstream.send_again(pool, jobs)
 
     def _drain(self, timeout_s: float) -> None:
         """Take no more connections, finish what is open, then leave; after `timeout_s` answer the rest 503."""
@@ -428,43 +564,51 @@ class Front:
         if self.draining:
             self._drain_until = min(self._drain_until, now + timeout_s)
             return
-        if self._listener is not None:
-            self._accept()  # whoever is in the backlog has been let in by the kernel
-            self._stop_accepting()
-            self._listener.close()
-            self._listener = None
+        self._acceptor.close()
         self.draining = True
         self._drain_began = now
         self._drain_until = now + timeout_s
         self._answered_before_drain = self._ledger.snapshot().answered
-        for client in self.clients:
+        for client in self._clients:
             client.connection.drain()
 
     def _drain_on(self, now: float) -> None:
         if now >= self._drain_until:
-            for request, entry in self._ledger.close_all():
-                client, exchange = entry.slot
-                del client.open[request]
-                name = request_name(request)
-                self._write(client, exchange, _unavailable("the cluster is stopping", name), name, now)
-                client.settle()
-                self._drain_cancelled += 1
+            self._answer_the_rest(now)
         if now - self._drain_began >= IDLE_GRACE_S:
-            self._sweep(now)
-            for client in list(self.clients):
+            for client in list(self._clients):
+                client.look(now)
                 client.close_if_idle()
         late = now >= self._drain_until + IDLE_GRACE_S
-        if not self._adopting and (not self.clients or late) and not self.done.done():
+        if not self._acceptor.busy and (not self._clients or late) and not self.done.done():
             self.done.set_result(None)
+
+    def _answer_the_rest(self, now: float) -> None:
+        for request, entry in self._ledger.close_all():
+            client, exchange = entry.slot
+            self._drain_cancelled += 1
+            if entry.stream is not None:
+                self._cut(entry, "the cluster is stopping", now)
+            else:
+                name = request_name(request)
+                self._write(client, exchange, _unavailable("the cluster is stopping", name), name, now)
+            client.settle()
 
     def _sample(self) -> ServerSample:
         ledger = self._ledger.snapshot()
         counters = {
             **self._counters,
+            "refused_connections": self._acceptor.refused,
             "timed_out": ledger.timed_out,
             "abandoned": ledger.abandoned,
             "refused": ledger.refused,
             "stray_answers": ledger.stray_answers,
+            "stray_parts": ledger.stray_parts,
+            "stored_answers": self._backlog.stored_answers,
+            "store_failed": self._backlog.failed,
+            "cancels_dropped": self._upstream.cancels_dropped,
+            "dead_letters_dropped": self._dead_letters.dropped,
+            "affinity_errors": self._affinity.errors,
             "malformed_commands": self._reporter.malformed,
             "log_lines_dropped": self._me.log.dropped,
         }
@@ -472,7 +616,7 @@ class Front:
             counters["finished"] = ledger.answered - self._answered_before_drain
             counters["cancelled"] = self._drain_cancelled
         return ServerSample(
-            connections=len(self.clients),
+            connections=len(self._clients),
             in_flight=ledger.open,
             requests=sum(self._classes),
             classes=list(self._classes),
@@ -481,27 +625,24 @@ class Front:
             counters=counters,
         )
 
+    def _write_log(self) -> None:
+        if self._access_log is not None:
+            self._access_log.write()
+
     def close(self) -> None:
-        for client in list(self.clients):
+        for client in list(self._clients):
             client.transport.abort()
         self._write_log()
         self._reporter.publish(self._sample())
         self._reporter.close()
-        for link in (self._loopback, *self._pools.values()):
-            link.close()
+        self._loopback.close()
+        self._upstream.close()
         self._context.term()
 
 
 def _unavailable(detail: str, name: str) -> Response:
     problem = Response.problem(503, detail, name)
     return Response(503, (*problem.fields, ("retry-after", "1")), problem.body)
-
-
-def _tls(certificate: str, private_key: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, private_key)
-    return context
 
 
 async def run(me: child.Child, listener: socket.socket) -> None:

@@ -1,0 +1,87 @@
+"""A request that could not be answered, as a line of JSON: kept so that somebody can look at it and send it again."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+
+import msgspec
+from msgspec import Struct
+
+from primectl.errors import WireError
+from primectl.message import Headers, Request
+from primectl.wire.frames import decode_payload
+from primectl.wire.job import Answer, WireJob, request_name, request_of
+
+BODY_LIMIT = 64 << 10
+"""Bytes of a request's body that are kept."""
+REDACTED = "[redacted]"
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """One line. `time` is that of giving up, `pool` the one whose proxy gave it up after `attempts`."""
+
+    time: str
+    request_id: str
+    pool: str
+    status: int
+    detail: str
+    attempts: int
+    method: str
+    target: str
+    client: str
+    fields: Headers
+    body: str
+    body_encoding: str = "utf-8"
+    """Or "base64", where the body is no text."""
+    body_bytes: int = 0
+    """The whole body's length."""
+    body_cut: bool = False
+    """Only its first BODY_LIMIT bytes are here."""
+
+
+def dead_letter(job: WireJob, answer: Answer, time: str, redact: frozenset[str]) -> bytes:
+    """The line, with its end, of a request that a proxy gave up. `redact` has names of fields in lower case."""
+    try:
+        request = decode_payload(job.kind, job.payload)
+    except WireError:  # none of ours; what is known of it is still told
+        request = None
+    if not isinstance(request, Request):
+        request = Request("-", "-")
+    body, encoding = _text(request.body[:BODY_LIMIT], whole=len(request.body) <= BODY_LIMIT)
+    letter = DeadLetter(
+        time=time,
+        request_id=request_name(request_of(job.id)),
+        pool=answer.worker.removeprefix("proxy."),
+        status=answer.status,
+        detail=_detail(answer.body),
+        attempts=answer.attempt,
+        method=request.method,
+        target=request.target,
+        client=request.client,
+        fields=tuple((name, REDACTED if name.lower() in redact else value) for name, value in request.fields),
+        body=body,
+        body_encoding=encoding,
+        body_bytes=len(request.body),
+        body_cut=len(request.body) > BODY_LIMIT,
+    )
+    return msgspec.json.encode(letter) + b"\n"
+
+
+class _Problem(Struct):
+    detail: str = ""
+
+
+def _detail(problem: bytes) -> str:
+    try:
+        return msgspec.json.decode(problem, type=_Problem).detail
+    except msgspec.MsgspecError:
+        return ""
+
+
+def _text(body: bytes, *, whole: bool) -> tuple[str, str]:
+    """Text, if it is some; a character that is cut in two at the end of a body that is not whole is left out."""
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(body, final=whole), "utf-8"
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), "base64"
