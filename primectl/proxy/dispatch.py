@@ -1,38 +1,73 @@
 """Step 4: which job goes to which worker. A pure state machine: no socket, no clock.
 
-How to think about it. Jobs wait in one queue, in order of arrival. A worker is *idle* (it waits for jobs, and stands in
-the line of idle workers, longest idle first) or it *holds* some. Nothing is decided while messages come in; at the end
-of a turn of the shell's loop `TurnEnded` deals what is queued to who is idle, so a turn's arrivals share the workers
-fairly. A batch is sized to be worth about a millisecond: a hop's cost is shared, and a batch hides no long job, since a
-worker hands back what it has not begun as soon as one takes longer.
+How to think about it. Jobs wait in one line, in order of arrival (`book`). A worker is *idle* (it waits for jobs, and
+stands in the line of idle workers, longest idle first) or it *holds* some (`seats`). Nothing is decided while messages
+come in; at the end of a turn of the shell's loop `TurnEnded` deals what is queued to who is idle, so a turn's arrivals
+share the workers fairly. A batch is sized to be worth about a millisecond: a hop's cost is shared, and a batch hides no
+long job, since a worker hands back what it has not begun as soon as one takes longer.
 
-What a lost worker held goes back to the front of the queue, one attempt further, and is dealt alone from then on: a job
-that kills its workers takes no others with it. Two kinds are not run again: a job that may run only once, and one that
-has spent its attempts. Both are answered 502. A job that may run only once is always dealt alone, so it is never
-given up for having stood behind another.
+What a lost worker held goes back to the front of the line. What it had not begun goes as if it had never been dealt.
+What it had begun goes one attempt further, and is dealt alone from then on: a job that kills its workers takes no
+others with it. A job that may run only once, that has spent its attempts or whose answer is half out is answered 502.
+Which were begun the worker has noted (`primectl.control.begun`). Without its notes everything counts as begun, and what
+may run only once is dealt alone, so that it is never given up for a neighbour's fault.
+
+Every job has one end: done, cancelled, given up (`GiveUp`, an answer), expired, or dropped as one that is here twice.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from math import inf
+from typing import assert_never
 
-from msgspec import Struct
+from msgspec import structs
 
-from primectl.wire.frames import BATCH_BYTES
+from primectl.control.notes import Begun
+from primectl.proxy.book import Book
+from primectl.proxy.events import (
+    AskWho,
+    DispatchAction,
+    DispatchEvent,
+    DrainAsked,
+    GiveUp,
+    JobsArrived,
+    JobsSentAgain,
+    NotesRead,
+    PassAllow,
+    ReadNotes,
+    RequestsCancelled,
+    ResumeAsked,
+    RosterTold,
+    SendCancel,
+    SendGoodbye,
+    SendJobs,
+    TellStuck,
+    Ticked,
+    TurnEnded,
+    WorkerLost,
+    WorkerSpoke,
+)
+from primectl.proxy.reunion import Fate, Reunion, Witnesses
+from primectl.proxy.seats import Seat, Seats
+from primectl.proxy.ticket import GONE, NOBODY, Address, Ticket
 from primectl.wire.histogram import Histogram
 from primectl.wire.job import (
+    HOP_BITS,
+    Allow,
     Announce,
     Beat,
+    Cancel,
     Done,
-    FromOut,
     HandBack,
     JobId,
     Leave,
     RequestId,
+    Streaming,
     WireJob,
     request_of,
 )
-from primectl.wire.stats import ProxySample, WorkerLoad
+from primectl.wire.stats import ProxySample
 
 BATCH_WORTH_S = 0.001
 """How much work a batch shall be: long against a hop (0.1 ms), short against what a client notices."""
@@ -43,137 +78,63 @@ BATCH_LIMIT = 64
 SERVICE_CLIP_S = 0.002
 """A single long job counts as this much in the estimate: batches are for the many short ones."""
 SERVICE_WEIGHT = 0.1
-
-Address = bytes
-"""The identity of a worker's work lane at the `out` socket."""
-
-
-# --- events -----------------------------------------------------------------------------------------------------------
-
-
-class JobsArrived(Struct, frozen=True):
-    """From `in`: jobs to queue behind all others."""
-
-    jobs: list[WireJob]
-
-
-class RequestsCancelled(Struct, frozen=True):
-    """From `in`: nobody waits for these any more."""
-
-    requests: list[RequestId]
-
-
-class WorkerSpoke(Struct, frozen=True):
-    """From `out`: anything that a worker says on one of its lanes."""
-
-    address: Address
-    message: FromOut
-
-
-class WorkerLost(Struct, frozen=True):
-    """A worker is gone: the supervisor saw it end, or its connection is no more."""
-
-    worker: str
-    incarnation: int
-
-
-class TurnEnded(Struct, frozen=True):
-    """Everything that had arrived has been told: deal."""
-
-
-DispatchEvent = JobsArrived | RequestsCancelled | WorkerSpoke | WorkerLost | TurnEnded
-
-
-# --- actions ----------------------------------------------------------------------------------------------------------
-
-
-class SendJobs(Struct, frozen=True):
-    """By the worker's work lane. If it cannot be sent, say `WorkerLost`: the jobs are still booked here."""
-
-    address: Address
-    jobs: list[WireJob]
-
-
-class SendCancel(Struct, frozen=True):
-    """By the worker's urgent lane."""
-
-    address: Address
-    requests: list[RequestId]
-
-
-class SendGoodbye(Struct, frozen=True):
-    """By the worker's work lane, behind the last jobs."""
-
-    address: Address
-
-
-class AskWho(Struct, frozen=True):
-    """A worker spoke that has not announced itself to this proxy."""
-
-    address: Address
-
-
-class GiveUp(Struct, frozen=True):
-    """Answer the job's client: `status` with `detail`."""
-
-    job: WireJob
-    status: int
-    detail: str
-
-
-DispatchAction = SendJobs | SendCancel | SendGoodbye | AskWho | GiveUp
-
-
-# --- the core ---------------------------------------------------------------------------------------------------------
-
-
-class Ticket:
-    """A job in this pool: `arrived` and `solo` (to be dealt alone) stay with it until it leaves."""
-
-    __slots__ = ("arrived", "job", "solo")
-
-    def __init__(self, job: WireJob, arrived: float) -> None:
-        self.job = job
-        self.arrived = arrived
-        self.solo = not job.retryable
-
-
-class Seat:
-    """A worker as the proxy knows it. `held` keeps the order in which the jobs were dealt, which is that of running;
-    `inherited` are jobs that an earlier run of this proxy dealt: known only to keep the worker busy."""
-
-    __slots__ = ("address", "asked", "busy_since", "heard", "held", "incarnation", "inherited", "leaving", "worker")
-
-    def __init__(self, address: Address, worker: str, incarnation: int, now: float) -> None:
-        self.address = address
-        self.worker = worker
-        self.incarnation = incarnation
-        self.held: dict[JobId, Ticket] = {}
-        self.inherited: set[JobId] = set()
-        self.busy_since = now
-        self.heard = now
-        self.asked = now
-        self.leaving = False
+QUEUE_BYTES = 256 << 20
+"""Payloads that may wait, whatever their number: what a server accepts at most (`max_inflight_size`)."""
+SPARED_LIMIT = 10
+"""A job whose worker was lost before it was begun, so often, counts as begun: it may be what ends them."""
+SERVER_LANE = b"^"
+"""What the lane of a server begins with: no worker, so it is not asked who it is."""
+UNSERVED_S = 0.2
+"""A job that nobody can run is given up this long before its deadline, so that the client hears why."""
+LOOK_S = 0.01
+RECOUNT_S = 0.05
+JUDGE_S = 1.0
+"""At least so long from one look at everything held (waiting, sent again) to the next."""
 
 
 class Dispatch:
     """The scheduler of one pool.
 
     `prefetch` is the largest batch, or None to size batches by `BATCH_WORTH_S`. `retry` says which jobs of a lost
-    worker run again: None leaves it to each job (`WireJob.retryable`), else all or none do.
+    worker run again: None leaves it to each job (`WireJob.retryable`), else all or none do. `kill_after`,
+    `worker_timeout`: see the keys of a pool. `request_timeout`: no job is older than this before its deadline.
     """
 
     def __init__(
-        self, *, prefetch: int | None = None, max_queue: int = 20_000, max_attempts: int = 3, retry: bool | None = None
+        self,
+        *,
+        prefetch: int | None = None,
+        max_queue: int = 20_000,
+        max_attempts: int = 3,
+        retry: bool | None = None,
+        kill_after: float = 2.0,
+        worker_timeout: float = 10.0,
+        request_timeout: float = 30.0,
     ) -> None:
         self._prefetch = prefetch
         self._max_queue = max_queue
         self._max_attempts = max_attempts
         self._retry = retry
-        self._queue: deque[Ticket] = deque()
-        self._seats: dict[Address, Seat] = {}
-        self._idle: dict[Address, Seat] = {}
-        self._in_flight = 0
+        self._kill_after = kill_after
+        self._worker_timeout = worker_timeout
+        self._request_timeout = request_timeout
+        self._counters: dict[str, int] = {}
+        # Workers note what may run only once by its method. Where a pool runs nothing twice, their notes do not cover
+        # the rest, so nothing may suffer for a neighbour.
+        self._book = Book(self._counters, alone=retry is False)
+        self._seats = Seats()
+        self._reunion = Reunion()
+        self._draining = False
+        self._look_at = -inf
+        """Held jobs are not looked at for their deadlines before this …"""
+        self._stuck: deque[tuple[float, Address, JobId]] = deque()
+        """Cancelled jobs by the time at which their workers are stuck; in order, since `kill_after` is one for all."""
+        self._alone_since = 0.0
+        """Since when there has been no worker that takes jobs, inf while there is one."""
+        self._recount_at = inf
+        """When to look for jobs that have waited too long for a worker at all; only looked at while there is none."""
+        self._judge_at = inf
+        """When to ask for the notes, to judge what was sent again."""
         self._service_mean_s = 0.0
         self._arrived = 0
         self._done = 0
@@ -181,121 +142,216 @@ class Dispatch:
         self._retried = 0
         self._service_s = 0.0
         self._latency = Histogram()
-        self._counters: dict[str, int] = {}
 
     @property
     def full(self) -> bool:
         """Whether the shell has to stop reading `in`: the queue is at its bound."""
-        return len(self._queue) >= self._max_queue
+        return self._book.waiting >= self._max_queue or self._book.waiting_bytes >= QUEUE_BYTES
 
     @property
     def empty(self) -> bool:
         """No job is queued or held."""
-        return not self._queue and not self._in_flight
+        return not self._book.waiting and not self._book.held
 
     def handle(self, event: DispatchEvent, now: float) -> list[DispatchAction]:
         kind = type(event)
         if kind is TurnEnded:
             return self._deal(now)
         if kind is JobsArrived:
-            jobs = event.jobs  # type: ignore[union-attr]
-            self._arrived += len(jobs)
-            self._queue.extend([Ticket(job, now) for job in jobs])
-            return []
+            return self._arrive(event.jobs, now)  # type: ignore[union-attr]
         if kind is WorkerSpoke:
-            return self._heard(event.address, event.message, now)  # type: ignore[union-attr]
-        if kind is RequestsCancelled:
-            return self._cancel(frozenset(event.requests))  # type: ignore[union-attr]
-        assert isinstance(event, WorkerLost)
-        return self._lose(event)
+            return self._heard(event, now)  # type: ignore[arg-type]
+        return self._handle_rare(event, now)
+
+    def _handle_rare(self, event: DispatchEvent, now: float) -> list[DispatchAction]:
+        match event:
+            case RequestsCancelled():
+                return self._cancel(event.requests, now)
+            case Ticked():
+                return self._tick(now)
+            case WorkerLost():
+                return self._lose(event, now)
+            case JobsSentAgain():
+                self._book.park(event.jobs, now)
+                self._reunion.await_roster(now)
+                self._review(now)
+                return []
+            case RosterTold():
+                seated = {(seat.worker, seat.incarnation) for seat in self._seats.all.values()}
+                self._reunion.await_workers(set(event.workers) - seated, now)
+                return []
+            case NotesRead():
+                return self._judge(event, now)
+            case DrainAsked():
+                self._draining |= not event.workers
+                self._seats.drain(event.workers)
+                self._review(now)
+                return []
+            case ResumeAsked():
+                self._draining &= bool(event.workers)
+                self._seats.resume(event.workers)
+                self._review(now)
+                return []
+            case JobsArrived() | WorkerSpoke() | TurnEnded():
+                raise AssertionError("these are not rare")
+            case _:
+                assert_never(event)
 
     def next_deadline(self) -> float | None:
-        """None: deadlines are looked at when a job is dealt, and its server is the one who answers 504."""
-        return None
+        """When `Ticked` is wanted; None when nothing waits for a time to come."""
+        deadline = max(self._book.due, self._look_at)
+        if self._recount_at < deadline:
+            deadline = self._recount_at
+        if self._stuck and self._stuck[0][0] < deadline:
+            deadline = self._stuck[0][0]
+        if self._reunion.until > -inf or self._book.parked:
+            deadline = min(
+                deadline, max(self._judge_at, self._reunion.until) if self._book.parked else self._reunion.until
+            )
+        return deadline if deadline < inf else None
 
     def silent(self, before: float, now: float) -> list[Address]:
         """The workers neither heard nor asked since `before`. The shell asks, to see whether they are connected."""
-        silent = [seat for seat in self._seats.values() if max(seat.heard, seat.asked) < before]
+        silent = [seat for seat in self._seats.all.values() if max(seat.heard, seat.asked) < before]
         for seat in silent:
             seat.asked = now
         return [seat.address for seat in silent]
 
-    def seat(self, address: Address) -> WorkerLost | None:
-        """The worker behind an address, as the event of its loss."""
-        found = self._seats.get(address)
-        return WorkerLost(found.worker, found.incarnation) if found else None
+    def addresses(self) -> list[Address]:
+        """All workers; those that hold jobs first."""
+        return [seat.address for seat in sorted(self._seats.all.values(), key=lambda seat: not seat.held)]
+
+    def worker_at(self, address: Address) -> tuple[str, int] | None:
+        """Id and incarnation of the worker behind an address."""
+        seat = self._seats.all.get(address)
+        return (seat.worker, seat.incarnation) if seat else None
+
+    def holds(self, worker: str, incarnation: int) -> bool:
+        """Whether this worker has jobs, so that its loss is theirs."""
+        seat = self._seats.find(worker, incarnation)
+        return seat is not None and bool(seat.held)
 
     def snapshot(self, now: float = 0.0) -> ProxySample:
+        book = self._book
         return ProxySample(
-            queued=len(self._queue),
-            in_flight=self._in_flight,
-            oldest_wait_s=max(0.0, now - self._queue[0].arrived) if self._queue else 0.0,
+            queued=book.waiting,
+            in_flight=book.held,
+            oldest_wait_s=max(0.0, now - book.oldest(now)),
             arrived=self._arrived,
             done=self._done,
             failed=self._failed,
             retried=self._retried,
             service_s=self._service_s,
             latency=self._latency.to_list(),
-            workers=[
-                WorkerLoad(
-                    seat.worker,
-                    seat.incarnation,
-                    len(seat.held),
-                    max(0.0, now - seat.busy_since) if seat.held else 0.0,
-                    seat.leaving,
-                )
-                for seat in self._seats.values()
-            ],
+            workers=[seat.load(now) for seat in self._seats.all.values()],
             counters=dict(self._counters),
+            draining=self._draining,
         )
+
+    # --- what servers and forwarding workers say ----------------------------------------------------------------------
+
+    def _arrive(self, jobs: list[WireJob], now: float) -> list[DispatchAction]:
+        self._arrived += len(jobs)
+        refused: list[DispatchAction] = []
+        if self._draining:
+            # A request that is here already (a cycle of forwards) is part of what a draining pool finishes.
+            known = self._book.by_request
+            refused = [GiveUp(job, 503, "the pool is draining") for job in jobs if request_of(job.id) not in known]
+            jobs = [job for job in jobs if request_of(job.id) in known]
+            self._failed += len(refused)
+            self._book.count("refused_draining", len(refused))
+        self._book.arrive(jobs, now)
+        if not self._seats.takers and jobs:
+            soonest = min(job.deadline for job in jobs) - UNSERVED_S
+            self._recount_at = min(self._recount_at, soonest, now + self._worker_timeout)
+        return refused
+
+    def _cancel(self, requests: list[RequestId], now: float) -> list[DispatchAction]:
+        book = self._book
+        told: dict[Address, list[RequestId]] = {}
+        for request in requests:
+            book.remember_cancel(request)
+            ticket = book.by_request.get(request)
+            if ticket is None or ticket.cancelled:
+                continue
+            if ticket.holder == NOBODY:
+                book.drop(ticket, "cancelled")
+            else:
+                self._call_off(ticket, now)
+                told.setdefault(ticket.holder, []).append(request)
+        return [SendCancel(address, hit) for address, hit in told.items()]
+
+    def _call_off(self, ticket: Ticket, now: float) -> None:
+        """A held job is cancelled: from now on its worker has `kill_after` to let go of it."""
+        ticket.cancelled = True
+        self._stuck.append((now + self._kill_after, ticket.holder, ticket.job.id))
 
     # --- what workers say ---------------------------------------------------------------------------------------------
 
-    def _heard(self, address: Address, message: FromOut, now: float) -> list[DispatchAction]:
+    def _heard(self, event: WorkerSpoke, now: float) -> list[DispatchAction]:
+        message = event.message
         kind = type(message)
+        seat = self._seats.all.get(event.address)
+        if seat is not None:
+            seat.heard = now
+            if kind is Done:
+                self._finish(seat, message, now)  # type: ignore[arg-type]
+                return []
+        if kind is Cancel:
+            return self._cancel(message.requests, now)  # type: ignore[union-attr]
+        if kind is Allow:
+            return self._pass_allow(message)  # type: ignore[arg-type]
         if kind is Announce:
-            self._announce(address, message, now)  # type: ignore[arg-type]
+            if seat is None:
+                self._welcome(event.address, message, event.notes, now)  # type: ignore[arg-type]
             return []
-        seat = self._seats.get(address)
         if seat is None:
-            self._count("strangers")
-            return [AskWho(address)]
-        seat.heard = now
-        if kind is Done:
-            self._finish(seat, message, now)  # type: ignore[arg-type]
-        elif kind is HandBack:
-            self._take_back(seat, message.jobs)  # type: ignore[union-attr]
+            self._book.count("strangers")
+            return [] if event.address.startswith(SERVER_LANE) else [AskWho(event.address)]
+        if kind is HandBack:
+            self._take_back(seat, message.jobs, now)  # type: ignore[union-attr]
+        elif kind is Streaming:
+            if (ticket := seat.held.get(message.job)) is not None:  # type: ignore[union-attr]
+                ticket.streaming = True
         elif kind is Leave:
-            seat.leaving = True
-            self._idle.pop(address, None)
-            return [SendGoodbye(address)]
+            self._seats.leave(seat)
+            self._review(now)
+            return [SendGoodbye(event.address)]
         else:
             assert kind is Beat
         return []
 
-    def _announce(self, address: Address, message: Announce, now: float) -> None:
-        """A worker has come, or says again what it holds to a proxy that may have forgotten. Booked jobs stay booked:
-        what was dealt and is not among `holds` is on its way to the worker."""
-        seat = self._seats.get(address)
-        if seat is not None:
-            seat.heard = now
-            return
-        seat = self._seats[address] = Seat(address, message.worker, message.incarnation, now)
-        seat.inherited.update(message.holds)
-        self._count("inherited", len(seat.inherited))
-        self._credit(seat)
+    def _welcome(self, address: Address, message: Announce, notes: bool, now: float) -> None:
+        """A worker has come. One that is known says again what it holds; booked jobs stay booked then: what was dealt
+        and is not among `holds` is on its way to it."""
+        seat = Seat(address, message.worker, message.incarnation, now)
+        seat.notes = notes
+        seat.key = message.key
+        self._seats.sit(seat)
+        self._book.inherit(seat, message.holds, now)
+        self._seats.credit(seat)
+        self._reunion.met(message.worker, message.incarnation)
+        self._review(now)
+
+    def _pass_allow(self, allow: Allow) -> list[DispatchAction]:
+        if allow.lane in self._seats.all:
+            return [PassAllow(allow.lane, allow)]
+        self._book.count("allows_dropped")
+        return []
 
     def _finish(self, seat: Seat, message: Done, now: float) -> None:
-        held = seat.held
+        held, by_request, latency = seat.held, self._book.by_request, self._latency
         finished = 0
         for job in message.jobs:
             ticket = held.pop(job, None)
             if ticket is None:
-                seat.inherited.discard(job)
                 continue
             finished += 1
-            self._latency.add(now - ticket.arrived)
-        self._in_flight -= finished
+            latency.add(now - ticket.arrived)
+            known = by_request.pop(job >> HOP_BITS, None)
+            if known is not ticket and known is not None:
+                by_request[job >> HOP_BITS] = known  # a higher hop has come meanwhile
+        self._book.held -= finished
         self._done += finished
         self._failed += message.failed
         self._service_s += message.service_s
@@ -303,106 +359,224 @@ class Dispatch:
             sample = min(message.service_s / len(message.jobs), SERVICE_CLIP_S)
             mean = self._service_mean_s
             self._service_mean_s = mean + SERVICE_WEIGHT * (sample - mean) if mean else sample
+        if message.key:
+            self._seats.has_run(seat, message.key)
         seat.busy_since = now
-        self._credit(seat)
+        self._seats.credit(seat)
 
-    def _take_back(self, seat: Seat, jobs: list[JobId]) -> None:
+    def _take_back(self, seat: Seat, jobs: list[JobId], now: float) -> None:
         """Jobs not begun go to the front, in their order, as if they had never been dealt."""
         tickets = [ticket for job in jobs if (ticket := seat.held.pop(job, None)) is not None]
-        self._in_flight -= len(tickets)
-        self._queue.extendleft(reversed(tickets))
-        self._count("handed_back", len(tickets))
-        seat.inherited.difference_update(jobs)
-        self._credit(seat)
+        self._book.held -= len(tickets)
+        self._book.put_back([ticket for ticket in tickets if not self._is_over(ticket)])
+        self._book.count("handed_back", len(tickets))
+        self._seats.credit(seat)
+        self._review(now)
 
-    def _credit(self, seat: Seat) -> None:
-        """A worker with nothing to do joins the end of the line of idle ones."""
-        if not (seat.held or seat.inherited or seat.leaving):
-            self._idle[seat.address] = seat
+    def _is_over(self, ticket: Ticket) -> bool:
+        """Whether a job that its worker no longer has needs no other; if so it is ended."""
+        book = self._book
+        if not book.is_current(ticket):
+            book.count("superseded")
+        elif ticket.cancelled:
+            book.count("cancelled")
+        elif ticket.hollow:
+            book.count("hollow_lost")  # nobody has sent it again: its server is gone too, or will
+        else:
+            return False
+        book.end_held(ticket)
+        return True
 
-    # --- what others say ----------------------------------------------------------------------------------------------
+    # --- loss ---------------------------------------------------------------------------------------------------------
 
-    def _cancel(self, requests: frozenset[RequestId]) -> list[DispatchAction]:
-        kept = [ticket for ticket in self._queue if request_of(ticket.job.id) not in requests]
-        self._count("cancelled", len(self._queue) - len(kept))
-        if len(kept) != len(self._queue):
-            self._queue = deque(kept)
+    def _lose(self, event: WorkerLost, now: float) -> list[DispatchAction]:
+        self._reunion.met(event.worker, event.incarnation)
+        seat = self._seats.find(event.worker, event.incarnation)
         actions: list[DispatchAction] = []
-        for seat in self._seats.values():
-            hit = [request for job in seat.held if (request := request_of(job)) in requests]
-            if hit:
-                actions.append(SendCancel(seat.address, hit))
-        return actions
-
-    def _lose(self, event: WorkerLost) -> list[DispatchAction]:
-        actions: list[DispatchAction] = []
-        for seat in [
-            seat
-            for seat in self._seats.values()
-            if seat.worker == event.worker and seat.incarnation == event.incarnation
-        ]:
-            del self._seats[seat.address]
-            self._idle.pop(seat.address, None)
-            self._in_flight -= len(seat.held)
+        if seat is not None:
+            self._seats.remove(seat)
+            self._book.held -= len(seat.held)
             again: list[Ticket] = []
             for ticket in seat.held.values():
-                given_up = self._next_attempt(ticket, event.worker)
+                if self._is_over(ticket):
+                    continue
+                given_up = self._after_loss(ticket, seat, event)
                 if given_up is None:
                     again.append(ticket)
                 else:
+                    self._book.end_held(ticket)
                     actions.append(given_up)
-            self._queue.extendleft(reversed(again))
+            self._book.put_back(again)
+        self._review(now)
         return actions
 
+    def _after_loss(self, ticket: Ticket, seat: Seat, event: WorkerLost) -> GiveUp | None:
+        """Prepare a lost worker's job for another, or give it up."""
+        if ticket.streaming:
+            self._book.count("lost_streaming")
+            return self._give_up(ticket.job, f"its worker {event.worker} was lost in the middle of its answer")
+        begun = event.begun
+        if begun is not None and ticket.spared < SPARED_LIMIT and self._not_begun(ticket.job, seat.dealt, begun):
+            ticket.spared += 1
+            self._book.count("spared")
+            return None
+        return self._next_attempt(ticket, event.worker)
+
+    def _not_begun(self, job: WireJob, dealt: float, begun: Begun) -> bool:
+        """Whether it is certain that the worker had not begun a job that it was dealt at `dealt`."""
+        if job.id in begun.ids or job.id == begun.current or job.id in begun.broken:
+            return False
+        return self._may_run_again(job) or (not job.retryable and begun.complete_since <= dealt)
+
+    def _may_run_again(self, job: WireJob) -> bool:
+        return job.retryable if self._retry is None else self._retry
+
     def _next_attempt(self, ticket: Ticket, worker: str) -> GiveUp | None:
-        """Prepare a lost worker's job for its next attempt, or give it up."""
+        """For a job that was begun, or may have been."""
         job = ticket.job
-        if not (job.retryable if self._retry is None else self._retry):
-            self._failed += 1
-            return GiveUp(job, 502, f"its worker {worker} was lost, and the request may not be run twice")
+        if not self._may_run_again(job):
+            self._book.count("lost_once")
+            return self._give_up(job, f"{worker} was lost and may have begun it, and it may not be run twice")
         if job.attempt >= self._max_attempts:
-            self._failed += 1
-            return GiveUp(job, 502, f"{job.attempt} workers were lost while they ran it, the last was {worker}")
+            self._book.count("lost_attempts")
+            what = f"{job.attempt} workers were lost while they ran it, the last was {worker}; it is not tried again"
+            return self._give_up(job, what)
         self._retried += 1
-        ticket.job = WireJob(
-            job.id, job.origin, job.deadline, job.kind, job.retryable, job.payload, attempt=job.attempt + 1
-        )
+        ticket.job = structs.replace(job, attempt=job.attempt + 1)
         ticket.solo = True
         return None
+
+    def _give_up(self, job: WireJob, detail: str, status: int = 502) -> GiveUp:
+        self._failed += 1
+        return GiveUp(job, status, detail)
+
+    def _judge(self, event: NotesRead, now: float) -> list[DispatchAction]:
+        """What has been sent again and is held by nobody: into the line, given up, or left for later."""
+        book = self._book
+        seated = {seat.worker for seat in self._seats.all.values()}
+        witnesses = Witnesses(event.notes, seated, self._reunion.absent())
+        actions: list[DispatchAction] = []
+        fresh: list[Ticket] = []
+        later: list[Ticket] = []
+        for ticket in book.parked:
+            job = ticket.job
+            if job is GONE:
+                continue
+            once = not self._may_run_again(job)
+            fate = witnesses.fate(job, once=once, noted=not job.retryable, sent=job.deadline - self._request_timeout)
+            if fate is Fate.FRESH:
+                fresh.append(ticket)
+            elif fate is Fate.UNCERTAIN:
+                later.append(ticket)
+            elif fate is Fate.RAN:
+                book.drop(ticket, "ran_before")
+            elif (given_up := self._next_attempt(ticket, "a worker")) is None:
+                fresh.append(ticket)
+            else:
+                book.drop(ticket, "lost_before")
+                actions.append(given_up)
+        book.unpark(fresh, later)
+        self._judge_at = now + JUDGE_S if later else inf
+        return actions + self._deal(now)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def _review(self, now: float) -> None:
+        """After what may leave jobs without a worker, or tell what has become of those sent again."""
+        if self._book.parked:
+            self._judge_at = -inf
+        if self._seats.takers:
+            self._alone_since, self._recount_at = inf, inf
+        else:
+            self._alone_since = min(self._alone_since, now)
+            self._recount_at = min(self._recount_at, now)
+
+    def _tick(self, now: float) -> list[DispatchAction]:
+        actions: list[DispatchAction] = []
+        if now >= self._reunion.until:
+            self._reunion.until = -inf
+        if now >= self._book.due and now >= self._look_at:
+            actions += self._call_off_overdue(now)
+        while self._stuck and self._stuck[0][0] <= now:
+            actions += self._look_whether_stuck(now)
+        if now >= self._recount_at:
+            actions += self._give_up_unserved(now)
+        return actions + self._deal(now)
+
+    def _call_off_overdue(self, now: float) -> list[DispatchAction]:
+        """Nobody waits any more for a held job whose deadline is over."""
+        actions: list[DispatchAction] = []
+        due = inf
+        for seat in self._seats.all.values():
+            over: list[RequestId] = []
+            for ticket in seat.held.values():
+                if ticket.cancelled:
+                    continue
+                if ticket.job.deadline <= now:
+                    self._call_off(ticket, now)
+                    over.append(request_of(ticket.job.id))
+                elif ticket.job.deadline < due:
+                    due = ticket.job.deadline
+            if over:
+                self._book.count("overdue", len(over))
+                actions.append(SendCancel(seat.address, over))
+        self._book.due = due
+        self._look_at = now + LOOK_S
+        return actions
+
+    def _look_whether_stuck(self, now: float) -> list[DispatchAction]:
+        _, address, job = self._stuck.popleft()
+        seat = self._seats.all.get(address)
+        if seat is None or job not in seat.held:
+            return []
+        if next(iter(seat.held)) != job:
+            # It has not begun, and one that somebody still waits for may be what keeps the worker from saying so.
+            self._stuck.append((now + self._kill_after, address, job))
+            return []
+        self._book.count("stuck")
+        return [TellStuck(seat.worker, seat.incarnation, request_of(job))]
+
+    def _give_up_unserved(self, now: float) -> list[DispatchAction]:
+        """Jobs that wait in a pool without any worker: not for long, and not until their clients would hear 504."""
+        self._recount_at = inf
+        book = self._book
+        if self._seats.takers or not book.waiting:
+            return []
+        if now < self._reunion.until:
+            self._recount_at = self._reunion.until
+            return []
+        actions: list[DispatchAction] = []
+        soonest = inf
+        for ticket in book.tickets():
+            job = ticket.job
+            by = min(max(ticket.arrived, self._alone_since) + self._worker_timeout, job.deadline - UNSERVED_S)
+            if by > now:
+                soonest = min(soonest, by)
+            elif job.deadline <= now:
+                book.drop(ticket, "expired")
+            else:
+                book.drop(ticket, "unserved")
+                actions.append(self._give_up(job, "the pool has no worker", 503))
+        self._recount_at = max(soonest, now + RECOUNT_S)
+        return actions
 
     # --- dealing ------------------------------------------------------------------------------------------------------
 
     def _deal(self, now: float) -> list[DispatchAction]:
-        queue, idle = self._queue, self._idle
+        book, seats = self._book, self._seats
+        if not book.waiting or now < self._reunion.until:
+            return []
+        if now >= self._judge_at:
+            self._judge_at = now + JUDGE_S
+            return [ReadNotes()]
+        idle = seats.idle
         actions: list[DispatchAction] = []
-        while queue and idle:
+        while idle and (head := book.head(now)) is not None:
             size = self._batch_size()
-            jobs: list[WireJob] = []
-            tickets: list[Ticket] = []
-            payload_bytes = 0
-            while queue and len(jobs) < size and payload_bytes < BATCH_BYTES:
-                ticket = queue[0]
-                if ticket.job.deadline <= now:
-                    queue.popleft()
-                    self._count("expired")
-                    continue
-                if ticket.solo and jobs:
-                    break
-                queue.popleft()
-                jobs.append(ticket.job)
-                payload_bytes += len(ticket.job.payload)
-                tickets.append(ticket)
-                if ticket.solo:
-                    break
-            if not jobs:
-                break
-            address = next(iter(idle))
-            seat = idle.pop(address)
-            for ticket in tickets:
-                seat.held[ticket.job.id] = ticket
-            seat.busy_since = now
-            self._in_flight += len(jobs)
-            actions.append(SendJobs(address, jobs))
+            seat = seats.take(head.key)
+            seat.dealt = seat.busy_since = now
+            careful = self._retry is None and not seat.notes
+            actions.append(SendJobs(seat.address, book.take(seat, size, now, careful=careful)))
         return actions
 
     def _batch_size(self) -> int:
@@ -411,9 +585,5 @@ class Dispatch:
         mean = self._service_mean_s
         if not mean:
             return 1
-        fair_share = -(-len(self._queue) // len(self._idle))
+        fair_share = -(-self._book.waiting // len(self._seats.idle))
         return max(1, min(int(BATCH_WORTH_S / mean), max(fair_share, int(BATCH_LEAST_S / mean)), BATCH_LIMIT))
-
-    def _count(self, what: str, by: int = 1) -> None:
-        if by:
-            self._counters[what] = self._counters.get(what, 0) + by

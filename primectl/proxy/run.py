@@ -2,6 +2,10 @@
 
 A turn handles whatever has arrived on both sockets and deals once at its end, so a batch leaves as one frame. When the
 queue is full `in` is not read: its senders' sockets fill up and they stop reading in their turn.
+
+That a worker is gone shows in three ways, and the first one counts: the supervisor says so; a connection of `out` ends,
+whereupon all workers are asked something, which the socket refuses to send to one that is not there; or a worker that
+has been silent is asked.
 """
 
 from __future__ import annotations
@@ -10,55 +14,60 @@ import asyncio
 import errno
 import os
 import signal
+from pathlib import Path
 
 import uvloop
 import zmq
 from msgspec import structs
 
 from primectl.clock import SystemClock
-from primectl.config.topology import loopback, pool_in, pool_out
+from primectl.config.topology import BEGUN, pool_in, pool_out
 from primectl.control import child
+from primectl.control.begun import read_begun
+from primectl.control.notes import Begun
 from primectl.control.report import Reporter
-from primectl.control.sockets import BATCH_QUEUE, Frames, connect_present, open_socket, readable, receive, try_send
+from primectl.control.sockets import BATCH_QUEUE, Frames, open_socket, readable, receive, try_send
 from primectl.errors import WireError
-from primectl.message import Response
-from primectl.proxy.dispatch import (
+from primectl.proxy.answers import GivenUp
+from primectl.proxy.dispatch import Dispatch
+from primectl.proxy.events import (
     AskWho,
-    Dispatch,
     DispatchAction,
+    DispatchEvent,
+    DrainAsked,
     GiveUp,
     JobsArrived,
+    JobsSentAgain,
+    NotesRead,
+    PassAllow,
+    ReadNotes,
     RequestsCancelled,
+    ResumeAsked,
+    RosterTold,
     SendCancel,
     SendGoodbye,
     SendJobs,
+    TellStuck,
+    Ticked,
     TurnEnded,
     WorkerLost,
     WorkerSpoke,
 )
 from primectl.wire import frames
-from primectl.wire.control import KillNow, ProcessGone, Retire
-from primectl.wire.job import (
-    URGENT,
-    Answer,
-    Answers,
-    Cancel,
-    Goodbye,
-    Jobs,
-    WhoIsThere,
-    WireJob,
-    request_name,
-    request_of,
-)
-from primectl.wire.stats import Acknowledged, ProxySample, Role
+from primectl.wire.control import Command, Drain, KillNow, ProcessGone, Resume, Retire, Roster
+from primectl.wire.job import URGENT, Announce, Cancel, Goodbye, Jobs, JobsAgain, WhoIsThere, request_name
+from primectl.wire.stats import Acknowledged, ProxySample, Role, WorkerStuck
 
 MESSAGES_A_TURN = 256
+MESSAGES_AT_ONCE = 16
+"""Read from `in` before it is asked again whether the queue is full."""
 SAMPLE_S = 0.25
 IDLE_SAMPLE_S = 1.0
 SILENCE_S = 1.5
 """A worker not heard for this long is asked something, to learn whether it is still connected; it beats each second."""
-HELD_ANSWERS = 1000
-"""Answers kept for a server that is not connected just now; the oldest is dropped beyond it."""
+PROBES_S = (0.001, 0.02, 0.2)
+"""When to ask everybody after a connection has ended: its last words are read first, and the socket, which tells of the
+end before it has taken note of it, may need a moment."""
 
 
 class Proxy:
@@ -69,6 +78,7 @@ class Proxy:
         place = me.cluster.place
         settings = config.pools[pool]
         self._me = me
+        self._pool = pool
         self._loop = loop
         self._clock = SystemClock()
         self._dispatch = Dispatch(
@@ -76,6 +86,9 @@ class Proxy:
             max_queue=settings.max_queue,
             max_attempts=settings.max_attempts,
             retry={"idempotent": None, "always": True, "never": False}[settings.retry],
+            kill_after=settings.kill_after,
+            worker_timeout=settings.worker_timeout,
+            request_timeout=config.server.request_timeout,
         )
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._in = open_socket(self._context, zmq.ROUTER, queue=BATCH_QUEUE)
@@ -83,26 +96,31 @@ class Proxy:
         # A job for a worker that is no longer connected must be refused to us, not dropped.
         self._out.set(zmq.ROUTER_MANDATORY, 1)
         self._out.set(zmq.ROUTER_HANDOVER, 1)
+        self._ends: zmq.Socket[bytes] = self._out.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._out.bind(place.endpoint(pool_out(pool)))
         self._in.bind(place.endpoint(pool_in(pool)))
         self._place = place
-        self._loopbacks: dict[str, zmq.Socket[bytes]] = {}
-        self._unsent: list[tuple[str, bytes]] = []
+        self._given_up = GivenUp(self._context, place, me.id, me.log)
         self._reporter = Reporter(self._context, place, me.id, me.incarnation, Role.PROXY, pool)
-        self._counters = {"malformed": 0, "answers_dropped": 0}
+        self._commands: list[Command] = []
+        self._malformed = 0
         self._retiring = False
         self._scheduled = False
         self._upstream_waits = False
         self._changed = True
         self._sampled = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self.done = loop.create_future()
 
     def start(self) -> None:
         self._loop.add_reader(self._in.fileno(), self._turn, True, False)
         self._loop.add_reader(self._out.fileno(), self._turn, False, True)
         self._loop.add_reader(self._reporter.commands.fileno(), self._obey)
+        self._loop.add_reader(self._ends.fileno(), self._on_ends)
         self._loop.add_signal_handler(signal.SIGTERM, self._retire)
         self._obey()
+        self._on_ends()
         self._turn()
         self._tick()
 
@@ -113,33 +131,62 @@ class Proxy:
         now = self._clock.monotonic()
         dispatch = self._dispatch
         actions: list[DispatchAction] = []
-        more_below = more_above = False
+        more = False
         if workers:
             heard = receive(self._out, MESSAGES_A_TURN)
-            more_below = len(heard) == MESSAGES_A_TURN
+            more = len(heard) == MESSAGES_A_TURN
             for message in heard:
                 actions += self._from_worker(message, now)
-        if self._upstream_waits or upstream:
-            self._upstream_waits = dispatch.full  # read on when there is room again
-            if not dispatch.full:
-                offered = receive(self._in, MESSAGES_A_TURN)
-                more_above = len(offered) == MESSAGES_A_TURN
-                for message in offered:
-                    actions += self._from_upstream(message, now)
+        if upstream or self._upstream_waits:
+            more |= self._read_upstream(actions, now)
         actions += dispatch.handle(TurnEnded(), now)
-        self._changed = True
-        sent = bool(actions)
-        while actions:
-            lost = self._perform(actions)
-            actions = [action for event in lost for action in dispatch.handle(event, now)]
-            if lost:
-                actions += dispatch.handle(TurnEnded(), now)
         # A send may use up the edge that an arrival made at the same socket.
-        room = self._upstream_waits and not dispatch.full
-        if room or more_above or more_below or (sent and readable(self._out)):
+        if (self._carry_out(actions, now) and readable(self._out)) or more:
             self._again()
-        elif self._retiring and dispatch.empty and not self.done.done():
+        self._settle()
+
+    def _read_upstream(self, actions: list[DispatchAction], now: float) -> bool:
+        """Read `in` for as long as there is room; True when it has more than belongs to one turn."""
+        read = 0
+        while read < MESSAGES_A_TURN and not self._dispatch.full:
+            offered = receive(self._in, MESSAGES_AT_ONCE)
+            for message in offered:
+                actions += self._from_upstream(message, now)
+            read += len(offered)
+            if len(offered) < MESSAGES_AT_ONCE:
+                break
+        self._upstream_waits = self._dispatch.full
+        return read >= MESSAGES_A_TURN
+
+    def _carry_out(self, actions: list[DispatchAction], now: float) -> bool:
+        """Perform, tell the core what came of it, perform that; True when anything was done."""
+        done = bool(actions)
+        while actions:
+            events = self._perform(actions)
+            actions = [action for event in events for action in self._dispatch.handle(event, now)]
+            if events:
+                actions += self._dispatch.handle(TurnEnded(), now)
+        return done
+
+    def _settle(self) -> None:
+        """After anything that may have moved a job."""
+        self._changed = True
+        if self._upstream_waits and not self._dispatch.full:
+            self._again()
+        elif self._retiring and self._dispatch.empty and not self._scheduled and not self.done.done():
             self.done.set_result(None)
+        deadline = self._dispatch.next_deadline()
+        if deadline is not None and (self._alarm is None or deadline < self._alarm_at):
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm_at = deadline
+            self._alarm = self._loop.call_later(max(0.0, deadline - self._clock.monotonic()), self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._alarm = None
+        now = self._clock.monotonic()
+        self._carry_out(self._dispatch.handle(Ticked(), now), now)
+        self._settle()
 
     def _again(self) -> None:
         if not self._scheduled:
@@ -152,94 +199,163 @@ class Proxy:
 
     def _from_worker(self, message: Frames, now: float) -> list[DispatchAction]:
         if len(message) != 2:
-            self._counters["malformed"] += 1
+            self._malformed += 1
             return []
         address, frame = message
         try:
             said = frames.from_worker(frame)
         except WireError:
-            self._counters["malformed"] += 1
+            self._malformed += 1
             return []
-        return self._dispatch.handle(WorkerSpoke(address.removeprefix(URGENT), said), now)
+        notes = False
+        if type(said) is Announce:
+            # A roster was sent before the word that made this worker announce itself, so it is here if there is one.
+            self._hear_supervisor()
+            notes = Path(self._place.begun_file(said.worker)).exists()
+        return self._dispatch.handle(WorkerSpoke(address.removeprefix(URGENT), said, notes), now)
 
     def _from_upstream(self, message: Frames, now: float) -> list[DispatchAction]:
         if len(message) != 2:
-            self._counters["malformed"] += 1
+            self._malformed += 1
             return []
         try:
-            said = frames.to_proxy(message[1])
+            said: Jobs | JobsAgain | Cancel = frames.to_proxy(message[1])
         except WireError:
-            self._counters["malformed"] += 1
+            self._malformed += 1
             return []
         if type(said) is Jobs:
             return self._dispatch.handle(JobsArrived(said.jobs), now)
+        if type(said) is JobsAgain:
+            return self._dispatch.handle(JobsSentAgain(said.jobs), now)
+        assert type(said) is Cancel
         return self._dispatch.handle(RequestsCancelled(said.requests), now)
 
-    def _perform(self, actions: list[DispatchAction]) -> list[WorkerLost]:
-        """Send; return the workers that turned out to be gone."""
-        lost: list[WorkerLost] = []
+    def _perform(self, actions: list[DispatchAction]) -> list[DispatchEvent]:
+        """Send; return what came of it: workers that turned out to be gone, notes that were asked for."""
+        came: list[DispatchEvent] = []
+        lost: set[tuple[str, int]] = set()
+        gave_up = False
         for action in actions:
             kind = type(action)
             if kind is SendJobs:
                 self._to_worker(action.address, Jobs(action.jobs), lost)  # type: ignore[union-attr]
             elif kind is GiveUp:
-                self._give_up(action.job, action.status, action.detail)  # type: ignore[union-attr]
+                self._given_up.add(action)  # type: ignore[arg-type]
+                gave_up = True
             elif kind is SendCancel:
                 self._to_worker(URGENT + action.address, Cancel(action.requests), lost)  # type: ignore[union-attr]
+            elif kind is PassAllow:
+                self._to_worker(URGENT + action.address, action.allow, lost)  # type: ignore[union-attr]
             elif kind is SendGoodbye:
                 self._to_worker(action.address, Goodbye(), lost)  # type: ignore[union-attr]
-            else:
-                assert kind is AskWho
+            elif kind is AskWho:
                 self._to_worker(URGENT + action.address, WhoIsThere(), lost)  # type: ignore[union-attr]
-        return lost
+            elif kind is TellStuck:
+                self._tell_stuck(action)  # type: ignore[arg-type]
+            else:
+                assert kind is ReadNotes
+                came.append(NotesRead(self._read_notes()))
+        if gave_up:
+            self._given_up.flush()
+        return [*(self._cut_off(*worker) for worker in lost), *came]
 
-    def _to_worker(self, address: bytes, message: object, lost: list[WorkerLost]) -> None:
+    def _to_worker(self, address: bytes, message: object, lost: set[tuple[str, int]]) -> None:
+        """`lost` gets the worker behind `address` if it is no longer connected."""
         try:
             if try_send(self._out, [address, frames.encode(message)]) or type(message) is not Jobs:
                 return  # a worker too busy to read what is no job is told it again, or can do without
         except zmq.ZMQError as error:
             if error.errno != errno.EHOSTUNREACH:
                 raise
-        if (event := self._dispatch.seat(address.removeprefix(URGENT))) is not None and event not in lost:
-            lost.append(event)
+        if (worker := self._dispatch.worker_at(address.removeprefix(URGENT))) is not None:
+            lost.add(worker)
 
-    def _give_up(self, job: WireJob, status: int, detail: str) -> None:
-        name = request_name(request_of(job.id))
-        self._me.log.warn(f"request {name} is given up with {status}: {detail}")
-        answer = Response.problem(status, detail, name)
-        frame = frames.encode(Answers([Answer(job.id, status, answer.fields, answer.body, self._me.id, job.attempt)]))
-        self._unsent.append((job.origin, frame))
-        self._flush()
+    def _tell_stuck(self, action: TellStuck) -> None:
+        request = request_name(action.request)
+        self._me.log.warn(f"{action.worker} does not let go of the cancelled request {request}")
+        self._reporter.publish(WorkerStuck(action.worker, action.incarnation, request))
 
-    def _flush(self) -> None:
-        """Send kept answers; those whose server is not connected stay for the next tick, up to `HELD_ANSWERS`."""
-        kept: list[tuple[str, bytes]] = []
-        for origin, frame in self._unsent:
-            socket = self._loopbacks.get(origin)
-            if socket is None:
-                endpoint = self._place.endpoint(loopback(origin))
-                socket = connect_present(self._context, zmq.PUSH, endpoint, linger_ms=500)
-                self._loopbacks[origin] = socket
-            if not try_send(socket, [frame]):
-                kept.append((origin, frame))
-        dropped = max(0, len(kept) - HELD_ANSWERS)
-        self._counters["answers_dropped"] += dropped
-        self._unsent = kept[dropped:]
+    # --- workers that are gone ----------------------------------------------------------------------------------------
+
+    def _on_ends(self) -> None:
+        """A connection of `out` has ended; whose is not told."""
+        ended = False
+        while readable(self._ends):
+            self._ends.recv_multipart(zmq.NOBLOCK)
+            ended = True
+        if ended:
+            for delay_s in PROBES_S:
+                self._loop.call_later(delay_s, self._probe)
+
+    def _probe(self) -> None:
+        self._turn()
+        self._ask(self._dispatch.addresses())
+
+    def _ask(self, addresses: list[bytes]) -> None:
+        """Ask these workers who they are: one that is no longer connected cannot be asked."""
+        lost: set[tuple[str, int]] = set()
+        for address in addresses:
+            self._to_worker(URGENT + address, WhoIsThere(), lost)
+        now = self._clock.monotonic()
+        for worker in lost:
+            self._me.log.warn(f"{worker[0]} is no longer connected")
+            self._carry_out(self._dispatch.handle(self._cut_off(*worker), now), now)
+        if addresses:
+            self._again()
+
+    def _cut_off(self, worker: str, incarnation: int) -> WorkerLost:
+        """One that is not connected. If it lives (it was stopped for long), it may still begin what it holds."""
+        begun = self._notes(worker, incarnation)
+        return WorkerLost(worker, incarnation, begun if begun is not None and not begun.alive else None)
+
+    def _notes(self, worker: str, incarnation: int) -> Begun | None:
+        if not self._dispatch.holds(worker, incarnation):
+            return None
+        return read_begun(self._place.begun_file(worker))
+
+    def _read_notes(self) -> dict[str, Begun]:
+        notes: dict[str, Begun] = {}
+        for path in Path(self._place.runtime).glob(f"{self._pool}.*{BEGUN}"):
+            if (begun := read_begun(str(path))) is not None:
+                notes[path.name.removesuffix(BEGUN)] = begun
+        return notes
 
     # --- the supervisor -----------------------------------------------------------------------------------------------
 
+    def _hear_supervisor(self) -> None:
+        """Take in its commands, and heed at once who is to be waited for; the rest is left to `_obey`."""
+        arrived = self._reporter.receive()
+        for command in arrived:
+            if isinstance(command, Roster):
+                now = self._clock.monotonic()
+                self._dispatch.handle(RosterTold(command.workers), now)
+        if arrived:
+            self._commands += arrived
+            self._loop.call_soon(self._obey)
+
     def _obey(self) -> None:
-        for command in self._reporter.receive():
+        self._hear_supervisor()
+        commands, self._commands = self._commands, []
+        for command in commands:
+            now = self._clock.monotonic()
             if isinstance(command, ProcessGone):
                 self._turn()  # its last words first: what it has finished is not run again
-                now = self._clock.monotonic()
-                self._perform(self._dispatch.handle(WorkerLost(command.process, command.incarnation), now))
-                self._again()
+                begun = self._notes(command.process, command.incarnation)
+                lost = WorkerLost(command.process, command.incarnation, begun)
+                self._carry_out(self._dispatch.handle(lost, now), now)
+            elif isinstance(command, Drain):
+                self._dispatch.handle(DrainAsked(command.workers), now)
+                self._reporter.publish(Acknowledged(command.command))
+            elif isinstance(command, Resume):
+                self._dispatch.handle(ResumeAsked(command.workers), now)
+                self._reporter.publish(Acknowledged(command.command))
             elif isinstance(command, Retire):
                 self._reporter.publish(Acknowledged(command.command))
                 self._retire()
             elif isinstance(command, KillNow):
                 os._exit(0)
+        if commands:
+            self._again()
 
     def _retire(self) -> None:
         self._retiring = True
@@ -247,21 +363,15 @@ class Proxy:
 
     def _tick(self) -> None:
         now = self._clock.monotonic()
-        if self._unsent:
-            self._flush()
-        lost: list[WorkerLost] = []
+        self._given_up.flush()
         silent = self._dispatch.silent(now - SILENCE_S, now)
-        for address in silent:
-            self._to_worker(URGENT + address, WhoIsThere(), lost)
         if silent:
-            self._again()
-        for event in lost:
-            self._me.log.warn(f"{event.worker} is no longer connected")
-            self._perform(self._dispatch.handle(event, now))
+            self._ask(silent)
         if self._changed or now - self._sampled >= IDLE_SAMPLE_S:
             self._changed = False
             self._sampled = now
             self._reporter.publish(self._sample(now))
+            self._given_up.log_refusals()
             self._me.log.rotate_if_large()
         self._loop.call_later(SAMPLE_S, self._tick)
 
@@ -269,7 +379,8 @@ class Proxy:
         pool = self._dispatch.snapshot(now)
         counters = {
             **pool.counters,
-            **self._counters,
+            "malformed": self._malformed,
+            "answers_dropped": self._given_up.dropped,
             "malformed_commands": self._reporter.malformed,
             "log_lines_dropped": self._me.log.dropped,
         }
@@ -278,7 +389,9 @@ class Proxy:
     def close(self) -> None:
         self._reporter.publish(self._sample(self._clock.monotonic()))
         self._reporter.close()
-        for socket in (self._in, self._out, *self._loopbacks.values()):
+        self._given_up.close()
+        self._out.disable_monitor()
+        for socket in (self._in, self._out, self._ends):
             socket.close()
         self._context.term()
 

@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from primectl.proxy.dispatch import (
+from primectl.proxy.dispatch import Dispatch
+from primectl.proxy.events import (
     AskWho,
-    Dispatch,
     GiveUp,
     JobsArrived,
     RequestsCancelled,
@@ -302,6 +302,7 @@ class DispatchHistories(RuleBasedStateMachine):
         self.ended: dict[JobId, str] = {}
         self.arrived: dict[JobId, WireJob] = {}
         self.begun_once: set[JobId] = set()
+        self.called_off: set[JobId] = set()
 
     def perform(self, actions: list[object]) -> None:
         for action in actions:
@@ -358,6 +359,9 @@ class DispatchHistories(RuleBasedStateMachine):
         number = data.draw(st.sampled_from([number for number, jobs in self.workers.items() if len(jobs) > 1]))
         kept, back = self.workers[number][:1], self.workers[number][1:]
         self.workers[number] = kept
+        for job in back:
+            if job.id in self.called_off:
+                self.end(job.id, "cancelled")
         message = HandBack([job.id for job in back])
         self.perform(self.dispatch.handle(WorkerSpoke(lane(number), message), 0.0))
 
@@ -365,7 +369,11 @@ class DispatchHistories(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_worker_dies(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.workers)))
-        self.begun_once.update(job.id for job in self.workers.pop(number))
+        held = self.workers.pop(number)
+        self.begun_once.update(job.id for job in held)
+        for job in held:
+            if job.id in self.called_off:
+                self.end(job.id, "cancelled")
         self.perform(self.dispatch.handle(WorkerLost(f"compute.{number}", number), 0.0))
 
     @precondition(lambda self: set(self.arrived) - set(self.ended))
@@ -374,7 +382,9 @@ class DispatchHistories(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(sorted(set(self.arrived) - set(self.ended))))
         held = [held.id for jobs in self.workers.values() for held in jobs]
         self.perform(self.dispatch.handle(RequestsCancelled([request_of(job)]), 0.0))
-        if job not in held:
+        if job in held:
+            self.called_off.add(job)
+        else:
             self.end(job, "cancelled")
 
     @invariant()

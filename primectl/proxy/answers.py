@@ -1,0 +1,74 @@
+"""§ The answers that a proxy makes itself, for the jobs that it gives up, on their way to the servers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import zmq
+
+from primectl.config.topology import Place, loopback
+from primectl.control.log import ProcessLog
+from primectl.control.sockets import connect_present, try_send
+from primectl.message import Response
+from primectl.proxy.events import GiveUp
+from primectl.wire import frames
+from primectl.wire.frames import BATCH_JOBS
+from primectl.wire.job import Answer, Answers, request_name, request_of
+
+KEPT = 10_000
+"""Answers kept for servers that are not connected just now; the oldest go beyond it."""
+RETRY_AFTER = ("retry-after", "1")
+
+
+class GivenUp:
+    """`dropped` counts the answers that no server took in time."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], place: Place, me: str, log: ProcessLog) -> None:
+        self._context = context
+        self._place = place
+        self._me = me
+        self._pool = me.removeprefix("proxy.")
+        self._log = log
+        self._loopbacks: dict[str, zmq.Socket[bytes]] = {}
+        self._unsent: dict[str, list[Answer]] = {}
+        self._refused: Counter[str] = Counter()
+        self.dropped = 0
+
+    def add(self, action: GiveUp) -> None:
+        """To be sent with the next `flush`."""
+        job, status, detail = action.job, action.status, action.detail
+        name = request_name(request_of(job.id))
+        problem = Response.problem(status, f"pool {self._pool}: {detail}", name)
+        fields = (*problem.fields, RETRY_AFTER) if status == 503 else problem.fields
+        if status == 503:
+            self._refused[detail] += 1
+        else:
+            self._log.warn(f"request {name} is given up with {status}: {detail}")
+        answer = Answer(job.id, status, fields, problem.body, self._me, job.attempt)
+        self._unsent.setdefault(job.origin, []).append(answer)
+
+    def flush(self) -> None:
+        """Send; what a server that is not connected does not take stays for the next time."""
+        for origin, answers in list(self._unsent.items()):
+            socket = self._loopbacks.get(origin)
+            if socket is None:
+                endpoint = self._place.endpoint(loopback(origin))
+                socket = connect_present(self._context, zmq.PUSH, endpoint, linger_ms=500)
+                self._loopbacks[origin] = socket
+            while answers and try_send(socket, [frames.encode(Answers(answers[:BATCH_JOBS]))]):
+                del answers[:BATCH_JOBS]
+            if not answers:
+                del self._unsent[origin]
+            elif len(answers) > KEPT:
+                self.dropped += len(answers) - KEPT
+                del answers[:-KEPT]
+
+    def log_refusals(self) -> None:
+        """One line for all of a kind since the last time: a pool without workers refuses thousands a second."""
+        for detail, count in self._refused.items():
+            self._log.warn(f"{count} request{'s' * (count > 1)} answered 503: {detail}")
+        self._refused.clear()
+
+    def close(self) -> None:
+        for socket in self._loopbacks.values():
+            socket.close()
