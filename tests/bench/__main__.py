@@ -1,6 +1,17 @@
-"""`make bench`: every benchmark after the other, a line of JSON a result. They inform, none of them fails."""
+"""`make bench`: every benchmark after the other, a line of JSON a result. They inform, none of them fails; about six
+minutes in all."""
 
-from tests.bench import commands, console_cpu, throughput
+from tests.bench import (
+    bimodal,
+    commands,
+    console_cpu,
+    floor,
+    growth,
+    one_connection,
+    slow_pool,
+    stream,
+    throughput,
+)
 
-for bench in (commands, throughput, console_cpu):
+for bench in (floor, throughput, one_connection, bimodal, growth, slow_pool, stream, commands, console_cpu):
     bench.main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -25,3 +25,9 @@ def report(question: str, subject: str, parameters: Mapping[str, Any], figures: 
         "versions": {name: version(name) for name in LIBRARIES},
     }
     print(json.dumps(told), flush=True)
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The value below which this part of all lies, 0.5 for the median."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * part), len(ordered) - 1)]

@@ -2,8 +2,8 @@
 
     python -m tests.bench.throughput [--seconds 4] [--connections 64]
 
-The floor is `bare_http`: uvloop and httptools, no process in between. The rounds alternate, so that what the machine
-does besides hits all alike; `ratio` is the median of the rounds' ratios to the floor.
+The floor is `bare_http`: uvloop and httptools, no process in between. Each subject is alone with it, and their rounds
+alternate, so that what the machine does besides hits both alike; `ratio` is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from tests.bench.report import report
 from tests.support.cluster import PRIME, ClusterUnderTest
@@ -27,6 +26,7 @@ INLINE = Path(__file__).with_name("inline.py")
 PRIME_SAMPLE = PRIME.replace(':compute"\nworkers = 2', ':compute"\nworkers = 4').replace(
     ':parse"\nworkers = 1', ':parse"\nworkers = 2'
 )
+TWO_POOLS = PRIME_SAMPLE.replace("[routes]", "access_log = false\n\n[routes]")
 ONE_POOL = """
 [cluster]
 name = "{name}"
@@ -77,25 +77,25 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--connections", type=int, default=64)
     options = parser.parse_args()
-    without_log = PRIME_SAMPLE.replace("[routes]", "access_log = false\n\n[routes]")
-    subjects = {"two_pools": without_log, "two_pools_access_log": PRIME_SAMPLE, "one_pool": ONE_POOL}
-    with ExitStack() as stack:
-        urls = {"bare": stack.enter_context(bare())}
-        urls |= {name: stack.enter_context(running(config)) for name, config in subjects.items()}
-        for connections in (options.connections, 1):
-            rounds: dict[str, list[dict[str, float]]] = {name: [] for name in urls}
-            for url in urls.values():  # warm up
-                asyncio.run(measure(url, connections, 0.5))
+    with_log = ONE_POOL.replace("access_log = false", "access_log = true")
+    subjects = {
+        "two_pools": TWO_POOLS,
+        "two_pools_access_log": PRIME_SAMPLE,
+        "one_pool": ONE_POOL,
+        "one_pool_access_log": with_log,
+    }
+    for name, config in subjects.items():
+        floors, rounds = [], []
+        with bare() as floor, running(config) as url:
+            for warm in (floor, url):
+                asyncio.run(measure(warm, options.connections, 0.5))
             for _ in range(ROUNDS):
-                for name, url in urls.items():
-                    rounds[name].append(asyncio.run(measure(url, connections, options.seconds)))
-            for name, figures in rounds.items():
-                told: dict[str, Any] = {
-                    key: round(median(figure[key] for figure in figures), 3) for key in ("rate", "p50_ms", "p99_ms")
-                }
-                pairs = zip(figures, rounds["bare"], strict=True)
-                told["ratio"] = round(median(own["rate"] / floor["rate"] for own, floor in pairs), 3)
-                report("throughput", name, {"connections": connections, "seconds": options.seconds}, told, n=ROUNDS)
+                floors.append(asyncio.run(measure(floor, options.connections, options.seconds)))
+                rounds.append(asyncio.run(measure(url, options.connections, options.seconds)))
+        told = {key: round(median(figures[key] for figures in rounds), 3) for key in rounds[0]}
+        told["bare_rate"] = round(median(figures["rate"] for figures in floors), 1)
+        told["ratio"] = round(median(own["rate"] / base["rate"] for own, base in zip(rounds, floors, strict=True)), 3)
+        report("throughput", name, {"connections": options.connections, "seconds": options.seconds}, told, n=ROUNDS)
 
 
 if __name__ == "__main__":

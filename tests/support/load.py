@@ -1,8 +1,8 @@
 """Load over HTTP/1.1 that checks every answer and costs little, since it shares its cores with what it measures.
 
 `closed` keeps every connection busy: a new request goes out when an answer has come (`pipeline` of them at once).
-`paced` sends at a fixed rate whatever the answers do, and measures each from when it was due, so that a stall shows
-in the latencies of all that had to wait for it.
+`paced` sends when a request is due whatever the answers do, and measures each from then, so that a stall shows in the
+latencies of all that had to wait for it.
 
     python -m tests.support.load http://127.0.0.1:8002 --connections 64 --seconds 5
     python -m tests.support.load http://127.0.0.1:8002 --rate 2000 --seconds 5
@@ -29,6 +29,8 @@ import uvloop
 
 NO_BODY = frozenset({204, 304})
 REASONS_KEPT = 5
+ARRIVALS_A_TURN = 64
+"""Requests that are overdue go out in such portions, with answers read in between."""
 GRACE_S = 10.0
 """How long answers are waited for once no more requests go out."""
 
@@ -321,18 +323,19 @@ class _Paced(_Run):
             self.turn.rotate(-1)
             connection.send([self.due.popleft()])
 
-    async def pace(self, rate: float, seconds: float, began: float) -> None:
-        sent, total = 0, int(rate * seconds)
-        while sent < total:
-            now = perf_counter()
-            while sent < total and began + sent / rate <= now:
-                ask = next(self.asks, None)
-                if ask is None:
-                    return
-                self.due.append((ask, began + sent / rate))
-                sent += 1
-            self.send_due()
-            await asyncio.sleep(max(began + sent / rate - perf_counter(), 0))
+    async def pace(self, arrivals: Iterable[float], began: float) -> None:
+        for arrival, ask in zip(arrivals, self.asks, strict=False):
+            due = began + arrival
+            if (early := due - perf_counter()) > 0 or len(self.due) >= ARRIVALS_A_TURN:
+                self.send_due()
+                await asyncio.sleep(max(early, 0))
+            self.due.append((ask, due))
+        self.send_due()
+
+
+def evenly(rate: float, seconds: float) -> Iterator[float]:
+    """When requests arrive at a fixed rate."""
+    return (number / rate for number in range(int(rate * seconds)))
 
 
 async def closed(
@@ -358,12 +361,13 @@ async def closed(
     return await run.finish(began)
 
 
-async def paced(url: str, asks: Iterable[Ask], *, rate: float, seconds: float, connections: int = 64) -> Result:
-    """Load at a fixed rate of arrival; latencies count from when each request was due."""
+async def paced(url: str, asks: Iterable[Ask], *, arrivals: Iterable[float], connections: int = 64) -> Result:
+    """Load in an open loop: the next request arrives so many seconds after the begin, whatever became of the others;
+    latencies count from there."""
     run = _Paced(_connector(url), asks)
     await asyncio.gather(*(run.open() for _ in range(connections)))
     began = perf_counter()
-    await run.pace(rate, seconds, began)
+    await run.pace(arrivals, began)
     run.stop()
     return await run.finish(began)
 
@@ -392,9 +396,8 @@ def main() -> None:
 
     async def run() -> Result:
         if options.rate:
-            return await paced(
-                options.url, asks, rate=options.rate, seconds=options.seconds, connections=options.connections
-            )
+            arrivals = evenly(options.rate, options.seconds)
+            return await paced(options.url, asks, arrivals=arrivals, connections=options.connections)
         return await closed(
             options.url,
             asks,

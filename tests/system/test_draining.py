@@ -13,11 +13,11 @@ from tests.support.asking import Asker
 from tests.support.cluster import ClusterOfCases, wait_until
 
 POOLS = """
-[pools.pool]
+[pools.whole]
 handler = "cases:work"
 workers = 2
 
-[pools.worker]
+[pools.single]
 handler = "cases:work"
 workers = 2
 """
@@ -44,45 +44,45 @@ def shown(cluster: ClusterOfCases, process: str) -> dict[str, Any]:
 def test_a_drained_pool_finishes_what_it_has_and_refuses_what_comes_until_it_is_resumed(
     cluster: ClusterOfCases, asker: Asker
 ):
-    running = [asker.begin(f"/pool/sleep?n=had{number}&s=1") for number in range(2)]
+    running = [asker.begin(f"/whole/sleep?n=had{number}&s=1") for number in range(2)]
     for number in range(2):
         cluster.await_pid(f"had{number}")
-    queued = [asker.begin("/pool/quick", "POST") for _ in range(10)]
-    wait_until(lambda: cluster.pool("pool")["queued"] == 10, what="a queue")
-    cluster.cli("drain", "pool")
+    queued = [asker.begin("/whole/quick", "POST") for _ in range(10)]
+    wait_until(lambda: cluster.pool("whole")["queued"] == 10, what="a queue")
+    cluster.cli("drain", "whole")
     assert [begun.result().status for begun in [*running, *queued]] == [200] * 12, "drain returns when all is done"
-    assert cluster.pool("pool")["state"] == "draining"
-    refused = asker.ask("/pool/quick")
+    assert cluster.pool("whole")["state"] == "draining"
+    refused = asker.ask("/whole/quick")
     assert (refused.status, refused.headers["content-type"]) == (503, "application/problem+json")
     assert int(refused.headers["retry-after"]) > 0
-    assert asker.ask("/worker/quick").status == 200, "other pools are not touched"
+    assert asker.ask("/single/quick").status == 200, "other pools are not touched"
 
-    pid = cluster.pids()["proxy.pool"]
+    pid = cluster.pids()["proxy.whole"]
     os.kill(pid, signal.SIGKILL)
-    cluster.await_replaced("proxy.pool", pid)
-    wait_until(lambda: asker.ask("/pool/quick").status == 503, what="a new proxy that knows of it")
+    cluster.await_replaced("proxy.whole", pid)
+    wait_until(lambda: asker.ask("/whole/quick").status == 503, what="a new proxy that knows of it")
 
-    cluster.cli("resume", "pool")
-    wait_until(lambda: asker.ask("/pool/quick").status == 200, what="a pool that serves again")
-    assert cluster.pool("pool")["state"] == "running"
+    cluster.cli("resume", "whole")
+    wait_until(lambda: asker.ask("/whole/quick").status == 200, what="a pool that serves again")
+    assert cluster.pool("whole")["state"] == "running"
 
 
 def test_a_drained_worker_gets_nothing_more_and_neither_does_its_replacement_until_it_is_resumed(
     cluster: ClusterOfCases, asker: Asker
 ):
     def served_by() -> set[str]:
-        return {answer.json["worker"] for answer in asker.ask_all(["/worker/sleep?s=0.02"] * 20)}
+        return {answer.json["worker"] for answer in asker.ask_all(["/single/sleep?s=0.02"] * 20)}
 
-    assert served_by() == {"worker.1", "worker.2"}
-    cluster.cli("drain", "worker.1")
-    assert shown(cluster, "worker.1")["state"] == "draining"
-    assert served_by() == {"worker.2"}
+    assert served_by() == {"single.1", "single.2"}
+    cluster.cli("drain", "single.1")
+    assert shown(cluster, "single.1")["state"] == "draining"
+    assert served_by() == {"single.2"}
 
-    pid = cluster.pids()["worker.1"]
+    pid = cluster.pids()["single.1"]
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: cluster.pids().get("worker.1") not in (None, 0, pid), what="a replacement")
-    wait_until(lambda: shown(cluster, "worker.1")["state"] == "draining", what="the drain of the replacement")
-    assert served_by() == {"worker.2"}
+    wait_until(lambda: cluster.pids().get("single.1") not in (None, 0, pid), what="a replacement")
+    wait_until(lambda: shown(cluster, "single.1")["state"] == "draining", what="the drain of the replacement")
+    assert served_by() == {"single.2"}
 
-    cluster.cli("resume", "worker.1")
-    wait_until(lambda: served_by() == {"worker.1", "worker.2"}, what="both at work")
+    cluster.cli("resume", "single.1")
+    wait_until(lambda: served_by() == {"single.1", "single.2"}, what="both at work")

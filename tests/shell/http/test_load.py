@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.shell.http.serving import echo, serving
-from tests.support.load import Ask, closed, get, paced, primes
+from tests.support.load import Ask, closed, evenly, get, paced, post, primes
 
 ROOT = Path(__file__).parents[3]
 ASKS = [get("/a", b"GET /a 0"), Ask(b"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 200, b"POST /p 3")]
@@ -49,6 +49,13 @@ async def test_wrong_answers_are_counted_and_shown():
         result = await closed(url, asks, connections=1, seconds=10)
     assert (result.requests, result.wrong, result.failed) == (3, 2, 0)
     assert "something else" in result.reasons[0]
+
+
+async def test_answers_that_are_borne_are_counted_apart():
+    asks = [post("/p", b"abc", b"something else", frozenset({200})), post("/p", b"abc", b"POST /p 3")]
+    async with serving(echo) as (url, _):
+        result = await closed(url, asks, connections=1, seconds=10)
+    assert (result.requests, result.wrong, result.borne, result.failed) == (2, 0, 1, 0)
 
 
 async def test_a_server_that_hangs_up_is_connected_to_again():
@@ -90,8 +97,14 @@ async def test_nobody_there_is_failure_and_not_an_exception():
 
 async def test_a_paced_load_sends_what_is_due_and_no_more():
     async with serving(echo) as (url, _):
-        result = await paced(url, itertools.cycle(ASKS), rate=1000, seconds=0.1, connections=3)
+        result = await paced(url, itertools.cycle(ASKS), arrivals=evenly(1000, 0.1), connections=3)
     assert (result.requests, result.wrong, result.failed) == (100, 0, 0)
+
+
+async def test_a_paced_load_that_is_late_catches_up():
+    async with serving(echo) as (url, _):
+        result = await paced(url, itertools.cycle(ASKS), arrivals=[0.0] * 1000, connections=3)
+    assert (result.requests, result.wrong, result.failed) == (1000, 0, 0)
 
 
 async def test_the_bare_server_knows_its_primes():
