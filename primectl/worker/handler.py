@@ -83,11 +83,10 @@ class Handler:
         try:
             payload = decode_payload(wire.kind, wire.payload)
             result = enter_handler(self._call, payload, job)
-            kind = type(result)
-            if kind is Response:
-                outcome = Outcome(_checked(cast("Response", result)))
-            elif kind is Forward:
-                outcome = Outcome(cast("Forward", result))
+            if type(result) is Response:
+                outcome = Outcome(_checked(result))
+            elif type(result) is Forward:
+                outcome = Outcome(result)
             else:
                 outcome = self._outcome(result)
         except BaseException as error:
@@ -198,8 +197,8 @@ def _plain(result: object) -> Response | Forward | None:
 
 def _checked(response: Response) -> Response:
     """Struct fields are not checked when they are set; what a handler filled in wrongly must not reach the wire."""
-    status = cast("object", response.status)
-    body = cast("object", response.body)
+    status: object = response.status
+    body: object = response.body
     if not isinstance(status, int) or not 200 <= status <= 599:
         raise ValueError(f"a Response has a status from 200 to 599, not {status!r}")
     if type(body) is not bytes:

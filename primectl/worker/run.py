@@ -57,6 +57,7 @@ class Worker:
         self._begun = BegunLog(cluster.place.begun_file(me.id))
         self._desk = desk = Desk(me, pool)
         self._lock, self._duty, self._outbox, self._work = desk.lock, desk.duty, desk.outbox, desk.work
+        self._keys = desk.affinity.key
         self._reporter = Reporter(desk.context, cluster.place, me.id, me.incarnation, Role.WORKER, pool)
 
     def run(self) -> None:
@@ -156,7 +157,7 @@ class Worker:
             failed = outcome.failed
             if isinstance(result, Forward):
                 result = self._forward(wire, result)
-                failed = isinstance(result, Response)
+                failed = type(result) is Response
             ended = time.monotonic()
             with self._lock:
                 self._end(wire, job, result, failed, ended - now)
@@ -199,7 +200,7 @@ class Worker:
             trouble = f"forwarded more than {self._max_hops} times (cluster.max_hops)"
         else:
             try:
-                key = as_key(forward.key) or self._desk.affinity.key(forward.pool, forward.payload)
+                key = as_key(forward.key) if forward.key else self._keys(forward.pool, forward.payload)
                 kind, payload = frames.encode_payload(forward.payload)
             except (TypeError, ValueError, RecursionError) as error:
                 trouble = f"the payload for pool {forward.pool} cannot be forwarded: {error}"
@@ -219,10 +220,10 @@ class Worker:
         if job.cancelled:
             desk.counters["cancelled"] += 1
             failed = False
-        elif isinstance(result, Response):
+        elif type(result) is Response:
             answer = Answer(wire.id, result.status, result.fields, result.body, self._me.id, wire.attempt)
             self._outbox.answer(wire.origin, answer)
-        elif isinstance(result, Onward):
+        elif type(result) is Onward:
             self._outbox.forward(result.pool, result.job)
         desk.jobs += 1
         desk.failed += failed

@@ -10,6 +10,7 @@ import zmq
 from primectl.config.model import ClusterConfig, Config, PoolConfig, ServerConfig
 from primectl.config.topology import loopback, pool_in, pool_out
 from primectl.wire import frames
+from primectl.wire.control import ProcessReady
 from primectl.wire.job import (
     URGENT,
     Allow,
@@ -61,9 +62,13 @@ class Bench:
     def allow(self, serial: int, limit: int) -> None:
         self.out.send_multipart([URGENT + LANE, frames.encode(Allow(LANE, first_job(1, serial), limit))])
 
+    def announce_to_a_new_proxy(self) -> None:
+        """As the supervisor has it done."""
+        self.plane.tell("all", ProcessReady("proxy.compute", 2))
+
     # --- from the worker
 
-    def wait_to_hear(self, kind: type, *, passing: tuple[type, ...] = ()) -> object:
+    def wait_to_hear(self, kind: type | tuple[type, ...], *, passing: tuple[type, ...] = ()) -> object:
         """The next thing of this kind that the worker says on either lane; beats, and `passing`, are passed over."""
         while self.out.poll(PATIENCE_MS):
             lane, frame = self.out.recv_multipart()
@@ -72,7 +77,7 @@ class Bench:
             if isinstance(said, kind):
                 return said
             assert isinstance(said, (Beat, HandBack, Announce, Streaming, *passing)), said
-        raise AssertionError(f"the worker did not say {kind.__name__}")
+        raise AssertionError(f"the worker did not say {kind}")
 
     def wait_for_done(self, *serials: int) -> None:
         """Until these jobs are off the books, whether they ran or not, in whatever batches."""
@@ -103,18 +108,6 @@ class Bench:
 
     def wait_until_busy(self) -> None:
         wait_for(lambda: any(sample.busy for sample in self.samples()), "a busy worker")
-
-    def wait_for_file(self, path: str) -> None:
-        """A handler that makes a file tells that it has got so far."""
-        wait_for(lambda: _is_there(path), f"the file {path}")
-
-
-def _is_there(path: str) -> bool:
-    try:
-        with open(path):
-            return True
-    except FileNotFoundError:
-        return False
 
 
 @contextmanager
