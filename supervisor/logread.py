@@ -33,12 +33,12 @@ def size(path: str) -> int:
         return 0
 
 
-def last_lines(path: str, lines: int, since: int = 0) -> list[str]:
+def last_lines(path: str, lines: int, since: int = 0, *, most_bytes: int = LAST_BYTES) -> list[str]:
     """The last lines of a file, none from before byte `since` (0 if the file was rotated after)."""
     try:
         with open(path, "rb") as file:
             end = file.seek(0, os.SEEK_END)
-            begin = max(since if since <= end else 0, end - LAST_BYTES)
+            begin = max(since if since <= end else 0, end - most_bytes)
             file.seek(begin)
             found = file.read(end - begin).split(b"\n")
     except OSError:

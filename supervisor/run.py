@@ -201,7 +201,7 @@ class Supervisor:
         self._cluster = Cluster(
             cluster.config,
             config_path=cluster.config_path,
-            dead_letters_file=f"{self._place.state}/dead-letters.jsonl",
+            dead_letters_file=self._place.dead_letters_file,
             # Grows with every supervisor, since the wall clock does; milliseconds leave room for what it counts up.
             incarnation=int(clock.wall() * 1000),
             pid=os.getpid(),
@@ -260,7 +260,9 @@ class Supervisor:
     def _ask(self, *events: Event) -> None:
         for event in events:
             self._bookkeeping(event)
-        for action in self._cluster.handle_all(events, self._clock.monotonic()):
+        actions = self._cluster.handle_all(events, self._clock.monotonic())
+        # What is only written down comes last: the deaths of 64 workers are with their proxy before one is logged.
+        for action in sorted(actions, key=lambda action: isinstance(action, Tell)):
             self._perform(action)
 
     def _emit(self, event: Event) -> None:

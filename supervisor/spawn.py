@@ -23,6 +23,8 @@ from supervisor.logread import last_lines, size
 INHERITED_FD = 7
 """Where a server finds its listening socket, and a zygote its end of the channel."""
 TAIL_LINES = 20
+TAIL_BYTES = 64 << 10
+"""Of a log, looked at when its process has ended: neighbours wait to hear of that end."""
 MEMORY: Mapping[str, str] = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": "262144",
@@ -168,7 +170,7 @@ class Spawner:
         self._emit(Exited(child.process, child.incarnation, status, tail))
 
     def _tail(self, process: str, log_from: int) -> tuple[str, ...]:
-        return tuple(last_lines(self._place.log_file(process), TAIL_LINES, log_from))
+        return tuple(last_lines(self._place.log_file(process), TAIL_LINES, log_from, most_bytes=TAIL_BYTES))
 
     def reap_strays(self) -> None:
         """Orphans that came to us (we are the subreaper) and have ended; those in the books have a pidfd for that."""

@@ -1,5 +1,7 @@
 """Stand-ins for the data plane's processes: they speak the wire protocol and do no work, or misbehave as told.
 
+A server tells every client its pid and hangs up. A proxy acknowledges drains and reports them.
+
     python standin.py ROLE --cluster-file … --id … --incarnation … [--listen-fd 7]
     python standin.py zygote --cluster-file … --pool … --fd 7
 
@@ -11,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -23,8 +24,8 @@ import zmq
 
 from primectl.config.topology import ClusterFile
 from primectl.control.report import Reporter
-from primectl.wire.control import KillNow, Retire
-from primectl.wire.stats import Acknowledged, ProxySample, Role, ServerSample, WorkerSample
+from primectl.wire.control import Drain, KillNow, Resume, Retire
+from primectl.wire.stats import Acknowledged, ProxySample, Role, ServerSample, WorkerLoad, WorkerSample
 from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, Imported, ImportFailed, encode, to_zygote
 
 SAMPLE_S = 0.25
@@ -34,7 +35,26 @@ def fault() -> str:
     return os.environ.get("STANDIN", "")
 
 
-def live(cluster: ClusterFile, role: Role, process: str, incarnation: int) -> None:
+class Drains:
+    """What a proxy has been told to drain."""
+
+    def __init__(self) -> None:
+        self.whole = False
+        self.workers: set[str] = set()
+
+    def obey(self, command: Drain | Resume) -> None:
+        drains = isinstance(command, Drain)
+        if not command.workers:
+            self.whole = drains
+        elif drains:
+            self.workers.update(command.workers)
+        else:
+            self.workers.difference_update(command.workers)
+
+
+def live(
+    cluster: ClusterFile, role: Role, process: str, incarnation: int, listener: socket.socket | None = None
+) -> None:
     if fault() == "dies":
         print("StandinError: told to die", file=sys.stderr)
         sys.exit(3)
@@ -50,10 +70,15 @@ def live(cluster: ClusterFile, role: Role, process: str, incarnation: int) -> No
     poller = zmq.Poller()
     poller.register(reporter.commands, zmq.POLLIN)
     poller.register(asked, zmq.POLLIN)
+    drains = Drains()
+    if listener is not None:
+        poller.register(listener, zmq.POLLIN)
     while True:
         ready = dict(poller.poll(int(SAMPLE_S * 1000)))
         if fault() == "mute":
             continue
+        if listener is not None:
+            answer(listener)
         for command in reporter.receive():
             if fault() == "deaf":
                 continue
@@ -62,9 +87,23 @@ def live(cluster: ClusterFile, role: Role, process: str, incarnation: int) -> No
             if isinstance(command, Retire):
                 reporter.publish(Acknowledged(command.command))
                 ready[asked] = zmq.POLLIN
+            if isinstance(command, Drain | Resume) and role is Role.PROXY:
+                drains.obey(command)
+                reporter.publish(Acknowledged(command.command))
         if asked in ready:
             leave(reporter, role)
-        reporter.publish(sample(role))
+        reporter.publish(sample(role, drains))
+
+
+def answer(listener: socket.socket) -> None:
+    """Tell who waits our pid."""
+    while True:
+        try:
+            client = listener.accept()[0]
+        except BlockingIOError:
+            return
+        with client:
+            client.sendall(f"{os.getpid()}\n".encode())
 
 
 def leave(reporter: Reporter, role: Role) -> None:
@@ -75,11 +114,12 @@ def leave(reporter: Reporter, role: Role) -> None:
     sys.exit(0)
 
 
-def sample(role: Role) -> ServerSample | ProxySample | WorkerSample:
+def sample(role: Role, drains: Drains) -> ServerSample | ProxySample | WorkerSample:
     if role is Role.SERVER:
         return ServerSample(1, 0, 7, [0, 0, 7, 0, 0, 0], [])
     if role is Role.PROXY:
-        return ProxySample(0, 0, 0.0, 7, 7, 0, 0, 0.1, [7], [])
+        loads = [WorkerLoad(worker, 0, 0, draining=True) for worker in sorted(drains.workers)]
+        return ProxySample(0, 0, 0.0, 7, 7, 0, 0, 0.1, [7], loads, {"handed_back": 3, "expired": 0}, drains.whole)
     return WorkerSample(7, 0, False)
 
 
@@ -114,11 +154,8 @@ def main() -> None:
     if options.role == "zygote":
         zygote(cluster, options.pool, socket.socket(fileno=int(options.fd)))
         return
-    if options.listen_fd is not None:
-        # Ours is the socket that the supervisor bound: this raises if it is not.
-        assert select.select([], [int(options.listen_fd)], [], 0) is not None
-        socket.socket(fileno=os.dup(int(options.listen_fd))).getsockname()
-    live(cluster, Role(options.role), options.id, int(options.incarnation))
+    listener = None if options.listen_fd is None else socket.socket(fileno=int(options.listen_fd))
+    live(cluster, Role(options.role), options.id, int(options.incarnation), listener)
 
 
 if __name__ == "__main__":
