@@ -38,8 +38,14 @@ def until_cancelled(value: float, job: Job) -> Response:
 
 
 def onward(value: Any, job: Job) -> Forward:
-    """Forwards to the pool that it is told."""
-    return Forward(value["to"], value.get("payload"))
+    """Forwards to the pool that it is told, after so many seconds."""
+    time.sleep(value.get("wait", 0))
+    return Forward(value["to"], value.get("payload"), value.get("key", ""))
+
+
+def rounds(left: int, job: Job) -> Response | Forward:
+    """Is forwarded to its own pool so many times."""
+    return Forward(job.pool, left - 1) if left else Response.text("round")
 
 
 def die_once(path: str, job: Job) -> Response:

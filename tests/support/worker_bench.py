@@ -46,6 +46,7 @@ class Bench:
         self.out = plane.bind(zmq.ROUTER, pool_out("compute"))
         self.answers = plane.bind(zmq.PULL, loopback("server.1"))
         self.next_pool = plane.bind(zmq.ROUTER, pool_in("other"))
+        self.own_pool = plane.bind(zmq.ROUTER, pool_in("compute"))
         self.process = plane.start("primectl.worker", "compute.1")
         self.said: list[tuple[bytes, object]] = []
         assert self.wait_to_hear(Announce) == Announce("compute.1", 1, [])
@@ -81,7 +82,9 @@ class Bench:
 
     def wait_for_done(self, *serials: int) -> None:
         """Until these jobs are off the books, whether they ran or not, in whatever batches."""
-        missing = {first_job(1, serial) for serial in serials}
+        self.wait_until_done({first_job(1, serial) for serial in serials})
+
+    def wait_until_done(self, missing: set[JobId]) -> None:
         while missing:
             said = self.wait_to_hear(Done)
             assert isinstance(said, Done)

@@ -116,6 +116,7 @@ def test_a_thousand_cancels_at_random_hit_their_own_jobs_and_lose_none(bench: Be
     """Short jobs in batches, each second one cancelled at some moment: before, while or after it runs."""
     chance = random.Random(3)
     wanted: set[int] = set()
+    answered: set[int] = set()
     for base in range(1, 2001, 20):
         serials = range(base, base + 20)
         cancelled = set(chance.sample(serials, 10))
@@ -125,10 +126,11 @@ def test_a_thousand_cancels_at_random_hit_their_own_jobs_and_lose_none(bench: Be
             bench.cancel(serial)
             time.sleep(chance.random() * 0.0006)  # the race itself; nothing is expected of its outcome
         finish(bench, set(serials))
-    answered: set[int] = set()
-    while not bench.nothing_for_the_server(100):
-        answered.update(answer.job for answer in bench.wait_for_message().answers)
-    assert {first_job(1, serial) for serial in wanted} <= answered
+        while not bench.nothing_for_the_server():
+            answered.update(answer.job for answer in bench.wait_for_message().answers)
+    missing = {first_job(1, serial) for serial in wanted} - answered
+    while missing:  # by another socket than the last Done
+        missing -= {answer.job for answer in bench.wait_for_message().answers}
     assert bench.process.poll() is None
     assert "ERROR" not in bench.plane.log("compute.1")
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from primectl.control.begun import read_begun
 from primectl.wire import frames
 from primectl.wire.control import KillNow, ProcessReady, Retire, pool_topic
 from primectl.wire.job import URGENT, Announce, Beat, Done, Goodbye, HandBack, Leave, WhoIsThere, first_job
@@ -144,3 +146,131 @@ def test_the_process_bears_its_name_and_its_log_is_private(bench: Bench):
     title = Path(f"/proc/{bench.process.pid}/cmdline").read_bytes().rstrip(b"\0").decode()
     assert title == "primectl: test/compute.1"
     assert os.stat(bench.plane.place.log_file("compute.1")).st_mode & 0o777 == 0o600
+
+
+FAILURES = [
+    "exit",
+    "interrupt",
+    "memory",
+    "recursion",
+    "cancelled",
+    "generator",
+    "group",
+    "unshown",
+    "none",
+    "tuple",
+    "status",
+    "surrogate",
+    "payload",
+    "key",
+    "thread",
+]
+
+
+@pytest.mark.parametrize("bench", ["fail"], indirect=True)
+def test_whatever_a_handler_raises_or_returns_is_500_at_once_and_the_worker_lives(bench: Bench):
+    for serial, kind in enumerate(FAILURES, 1):
+        bench.send(job(serial, kind))
+        assert bench.wait_for_answer().status == 500, kind
+        done = bench.wait_to_hear(Done)
+        assert isinstance(done, Done)
+        assert (done.jobs, done.failed) == ([first_job(1, serial)], 1), kind
+    bench.send(job(99, "fine"))
+    assert bench.wait_for_answer().body == b"fine"
+    assert bench.plane.log("compute.1").count(" ERROR ") == len(FAILURES)
+
+
+@pytest.mark.parametrize("bench", ["fail"], indirect=True)
+def test_a_thread_that_a_handler_has_left_does_not_hold_a_leaving_worker(bench: Bench):
+    bench.send(job(1, "thread"))
+    assert bench.wait_for_answer().status == 500
+    bench.process.send_signal(signal.SIGTERM)
+    assert exit_status(bench.process) == 0
+
+
+@pytest.mark.parametrize("bench", ["fail"], indirect=True)
+def test_a_child_that_a_handler_forks_and_lets_return_is_not_a_second_worker(bench: Bench):
+    bench.send(job(1, "fork"))
+    answer = bench.wait_for_answer()
+    assert (answer.status, answer.body[:6]) == (200, b"child ")
+    assert answer.body != b"child 0"
+    bench.wait_for_done(1)
+    assert bench.nothing_for_the_server(50)
+
+
+@pytest.mark.parametrize("bench", ["die"], indirect=True)
+def test_what_a_dead_worker_had_begun_can_be_read_and_what_it_had_not_is_not_there(bench: Bench):
+    bench.send(job(1, "first", retryable=False), job(2, "second", retryable=False))
+    assert exit_status(bench.process) == -signal.SIGKILL
+    begun = read_begun(bench.plane.place.begun_file("compute.1"))
+    assert begun is not None
+    assert (begun.current, begun.ids, begun.complete_since) == (first_job(1, 1), {first_job(1, 1)}, 0.0)
+
+
+def test_a_worker_that_has_sent_what_it_made_notes_that_it_rests(bench: Bench):
+    bench.send(job(1, "x", retryable=False))
+    bench.wait_for_done(1)
+
+    def current() -> int:
+        begun = read_begun(bench.plane.place.begun_file("compute.1"))
+        assert begun is not None
+        assert begun.ids == {first_job(1, 1)}
+        return begun.current
+
+    wait_for(lambda: current() == 0, "the note")
+
+
+def test_the_proxy_is_told_the_key_of_the_job_that_ran_last(bench: Bench):
+    keyed = [structs.replace(job(serial, "x"), key=key) for serial, key in ((1, "red"), (2, "blue"))]
+    bench.send(*keyed)
+    done = bench.wait_to_hear(Done)
+    assert isinstance(done, Done)
+    assert done.key in ("red", "blue")  # of the batch's last, or of its first where the machine stalled in between
+    if done.jobs[-1] != first_job(1, 2):
+        done = bench.wait_to_hear(Done)
+        assert isinstance(done, Done)
+    assert done.key == "blue"
+    bench.announce_to_a_new_proxy()
+    assert bench.wait_to_hear(Announce) == Announce("compute.1", 1, [], "blue")
+
+
+def test_a_forwarded_job_has_the_key_that_its_pool_makes_of_the_payload_or_that_the_handler_names():
+    with a_bench("onward", affinity="key_of") as bench:
+        for serial, (payload, named, key) in enumerate(
+            [("red", "", "red"), (7, "", "7"), ("red", "blue", "blue"), (None, "", ""), ("bad", "", ""), (1.5, "", "")]
+        ):
+            bench.send(job(serial, {"to": "other", "payload": payload, "key": named}))
+            assert bench.next_pool.poll(20_000)
+            (forwarded,) = frames.to_proxy(bench.next_pool.recv_multipart()[1]).jobs
+            assert forwarded.key == key, payload
+        wait_for(lambda: any(sample.counters["affinity_errors"] == 2 for sample in bench.samples()), "the count")
+        assert bench.plane.log("compute.1").count("gives no key") == 1
+
+
+@pytest.mark.parametrize("bench", ["rounds"], indirect=True)
+def test_a_short_request_behind_two_long_ones_ends_after_its_own_rounds(bench: Bench):
+    """Three requests on one worker; each round of one is a job. What is forwarded stands behind what waits already."""
+    queue = [job(serial, rounds) for serial, rounds in ((1, 100), (2, 100), (3, 1))]
+    ran = 0
+    while bench.nothing_for_the_server():
+        bench.send(*queue)
+        bench.wait_until_done({each.id for each in queue})
+        ran += len(queue)
+        queue = []
+        while bench.own_pool.poll(0):
+            queue += frames.to_proxy(bench.own_pool.recv_multipart()[1]).jobs
+    assert bench.wait_for_answer().job == first_job(1, 3) + 1
+    assert ran <= 3 * 3
+
+
+@pytest.mark.parametrize("bench", ["onward"], indirect=True)
+def test_a_worker_that_cannot_forward_lets_go_of_what_is_cancelled_and_gives_back_what_it_has_not_begun(bench: Bench):
+    """1. The other pool's proxy is away. 2. The job that forwards to it ends, but is not done. 3. The job behind it is
+    given back. 4. Its client leaves: it is done, and the worker is free."""
+    bench.next_pool.close()
+    bench.send(job(1, {"to": "other", "wait": 0.002}), job(2, {"to": "other"}))
+    assert bench.wait_to_hear(HandBack) == HandBack([first_job(1, 2)])
+    bench.cancel(1)
+    bench.wait_for_done(1)
+    bench.send(job(3, {"to": "nowhere"}))
+    assert bench.wait_for_answer().status == 500
