@@ -223,7 +223,7 @@ class HttpConnection:
         self._taken = 0
         """Bytes of the first piece that have been given away."""
         self._large = 0
-        """Pieces of `_out` that are given away bit by bit."""
+        """Pieces of `_out` that are given away bit by bit: those that are not bytes."""
         self.unsent = 0
         """Bytes of answers whose turn has come; `take_output` gives them away."""
         self.held = 0
@@ -549,7 +549,7 @@ class HttpConnection:
         self._flush(now)
         return False
 
-    def take_output(self) -> bytes | memoryview:
+    def take_output(self) -> bytes:
         """What to write now; empty when there is nothing. To be asked again as long as the transport takes it."""
         out = self._out
         if not out:
@@ -609,29 +609,30 @@ class HttpConnection:
             self.offloaded += len(stored)
         return stored
 
-    def _take_some(self) -> bytes | memoryview:
+    def _take_some(self) -> bytes:
+        """The next piece: of a large one no more than WRITE_SIZE, and small ones together.
+
+        A copy, so that whoever still has the last piece of a large body does not keep all of it in memory.
+        """
         out, start = self._out, self._taken
         first = out[0]
-        if len(first) - start > LARGE:
-            some = first[start : start + WRITE_SIZE]
-            self._taken = start + len(some)
-        else:
-            some = first[start:] if start else first[:]
-            self._taken = len(first)
-        if not isinstance(first, bytes | memoryview):
-            self.offloaded -= len(some)
-        size = len(some)
-        if self._taken == len(first):
-            end, joined = 1, size
-            while end < len(out) and len(out[end]) <= LARGE and joined < WRITE_SIZE:
-                joined += len(out[end])
+        if type(first) is bytes:
+            end, size = 1, len(first)
+            while end < len(out) and size < WRITE_SIZE and type(following := out[end]) is bytes:
+                size += len(following)
                 end += 1
-            if end > 1:
-                some = b"".join([some, *(piece[:] for piece in out[1:end])])
-                size = joined
-            self._large -= len(first) > LARGE
-            self._taken = 0
+            some = first if end == 1 else b"".join(out[:end])  # type: ignore[arg-type]
             del out[:end]
+        else:
+            some = bytes(first[start : start + WRITE_SIZE])
+            size = len(some)
+            if not isinstance(first, memoryview):
+                self.offloaded -= size
+            self._taken = start + size
+            if self._taken == len(first):
+                self._taken = 0
+                self._large -= 1
+                del out[0]
         self.unsent -= size
         if not self.wants_input:
             self._reopen()
@@ -643,7 +644,7 @@ class HttpConnection:
         kept: Piece = memoryview(piece) if size > LARGE else piece
         if self._turns and self._turns[0] is exchange:
             self._out.append(kept)
-            self._large += size > LARGE
+            self._large += type(kept) is not bytes
             self.unsent += size
         else:
             more.pieces.append(kept)
@@ -674,7 +675,7 @@ class HttpConnection:
                 for piece in more.pieces:
                     out.append(piece)
                     size += len(piece)
-                    self._large += len(piece) > LARGE
+                    self._large += type(piece) is not bytes
                 more.pieces.clear()
             self.held -= size
             self.unsent += size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from typing import Protocol, cast
@@ -234,6 +235,9 @@ class Client(asyncio.Protocol):
                 self.transport.abort()
                 return
         elif self.ended_at and now - self.ended_at >= PROBE_S:
+            if _is_gone(self.transport):
+                self.transport.abort()
+                return
             self.connection.probe()
             self.settle()
         deadline = self.connection.next_deadline
@@ -270,3 +274,10 @@ class Client(asyncio.Protocol):
         """In a drain: nothing is owed to an idle client, nothing of it is unread."""
         if self.connection.close_if_idle() and not self.linger_until:
             self.transport.close()
+
+
+def _is_gone(transport: asyncio.Transport) -> bool:
+    """Whether the kernel knows that nobody is there any more: it was told so by what we sent since."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), 0)
+    return bool(poll.poll(0))

@@ -2,106 +2,32 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import socket
 from collections.abc import Iterator
 
 import pytest
-import zmq
 
-from primectl.config.model import ClusterConfig, Config, PoolConfig, ServerConfig
-from primectl.config.topology import loopback, pool_in, pool_out
 from primectl.message import Request
 from primectl.wire import frames
 from primectl.wire.control import KillNow, ProcessReady, Readiness, Retire
 from primectl.wire.job import (
-    Answer,
-    Answers,
     Cancel,
-    Jobs,
     JobsAgain,
     WireJob,
     first_job,
     request_name,
     request_of,
-    server_lane,
 )
-from primectl.wire.stats import ServerSample
-from tests.support.plane import Plane, a_plane, exit_status, random_frames, wait_for
-
-
-class Bench:
-    def __init__(self, plane: Plane) -> None:
-        self.plane = plane
-        self.pool = plane.bind(zmq.ROUTER, pool_in("web"))
-        self.lane = plane.bind(zmq.ROUTER, pool_out("web"))
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = listener.getsockname()[1]
-        fd = listener.fileno()
-        self.process = plane.start("primectl.server", "server.1", extra=("--listen-fd", str(fd)), fds=(fd,))
-        listener.close()
-        self.loopback = plane.connect(zmq.PUSH, loopback("server.1"))
-        self.clients: list[http.client.HTTPConnection | socket.socket] = []
-
-    def client(self) -> http.client.HTTPConnection:
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        self.clients.append(client)
-        return client
-
-    def ask(self, method: str, target: str, body: bytes | None = None) -> http.client.HTTPConnection:
-        client = self.client()
-        client.request(method, target, body)
-        return client
-
-    def raw(self, data: bytes) -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        self.clients.append(client)
-        client.sendall(data)
-        return client
-
-    def hear(self) -> object:
-        assert self.pool.poll(20_000), "the pool heard nothing"
-        return frames.to_proxy(self.pool.recv_multipart()[1])
-
-    def hear_urgent(self) -> object:
-        assert self.lane.poll(20_000), "the lane heard nothing"
-        sender, frame = self.lane.recv_multipart()
-        assert sender == server_lane("server.1", 1)
-        return frames.from_worker(frame)
-
-    def jobs(self, count: int = 1) -> list[WireJob]:
-        jobs: list[WireJob] = []
-        while len(jobs) < count:
-            said = self.hear()
-            assert isinstance(said, Jobs)
-            jobs += said.jobs
-        return jobs
-
-    def answer(self, job: WireJob, body: bytes = b"fine", fields: tuple[tuple[str, str], ...] = ()) -> None:
-        self.loopback.send(frames.encode(Answers([Answer(job.id, 200, fields, body, "web.1")])))
-
-    def samples(self) -> list[ServerSample]:
-        return [each.report for each in self.plane.reports(50) if isinstance(each.report, ServerSample)]
-
-    def close(self) -> None:
-        for client in self.clients:
-            client.close()
+from tests.shell.server.bench import Bench, a_bench
+from tests.support.plane import exit_status, random_frames, wait_for
 
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    config = Config(
-        cluster=ClusterConfig(name="test"),
-        server=ServerConfig(**getattr(request, "param", {})),
-        routes={"GET,POST /do": "web", "/users/{id}": "web"},
-        pools={"web": PoolConfig(handler="tests.support.handlers:echo")},
-    )
-    with a_plane(config) as plane:
-        bench = Bench(plane)
+    with a_bench(**getattr(request, "param", {})) as bench:
         yield bench
-        bench.close()
 
 
 def test_a_request_becomes_a_job_and_its_answer_finds_the_client(bench: Bench):
