@@ -51,12 +51,14 @@ class Book:
         size = known = 0
         for job in jobs:
             request = job.id >> HOP_BITS  # as request_of() does; this runs for every job
-            if (request in by_request or request in cancelled) and not self._is_new(job):
+            if (request in by_request or (cancelled and request in cancelled)) and not self._is_new(job):
                 known += 1
                 continue
-            by_request[request] = ticket = Ticket(job, now, NOBODY, alone)
+            by_request[request] = ticket = Ticket(job, now)
             line.append(ticket)
             size += len(job.payload)
+            if alone:
+                ticket.solo = True
         self.waiting += len(jobs) - known
         self.waiting_bytes += size
 
@@ -108,18 +110,21 @@ class Book:
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
-    def head(self, now: float) -> WireJob | None:
-        """The job that is next; what stands before it and is over goes."""
+    def next_key(self, now: float) -> str:
+        """The key of the job that is next; what stands before it and is over goes."""
         line = self._line
         while line:
             job = line[0].job
             if job.deadline > now:
-                return job
+                return job.key
             self._end_expired(line.popleft())
-        return None
+        return ""
 
     def take(self, seat: Seat, limit: int, now: float, *, careful: bool) -> list[WireJob]:
-        """Book the next jobs on `seat`, at most `limit`, all of one key; `careful`: what may run once goes alone."""
+        """Book the next jobs on `seat`, at most `limit`, all of one key; `careful`: what may run once goes alone.
+
+        Empty when everything that was in line is over.
+        """
         line, held, holder = self._line, seat.held, seat.address
         batch: list[WireJob] = []
         size = 0
@@ -142,7 +147,8 @@ class Book:
             size += len(job.payload)
             if deadline < due:
                 due = deadline
-            if alone or len(batch) >= limit or size >= BATCH_BYTES:
+            limit -= 1
+            if alone or not limit or size >= BATCH_BYTES:
                 break
             key = job.key
         self.due = due

@@ -59,6 +59,7 @@ from primectl.wire.job import (
     Beat,
     Cancel,
     Done,
+    FromOut,
     HandBack,
     JobId,
     Leave,
@@ -160,7 +161,11 @@ class Dispatch:
         if kind is JobsArrived:
             return self._arrive(event.jobs, now)  # type: ignore[union-attr]
         if kind is WorkerSpoke:
-            return self._heard(event, now)  # type: ignore[arg-type]
+            seat = self._seats.all.get(event.address)  # type: ignore[union-attr]
+            if seat is None:
+                return self._heard_stranger(event, now)  # type: ignore[arg-type]
+            seat.heard = now
+            return self._heard(seat, event.message, now)  # type: ignore[union-attr]
         return self._handle_rare(event, now)
 
     def _handle_rare(self, event: DispatchEvent, now: float) -> list[DispatchAction]:
@@ -288,42 +293,46 @@ class Dispatch:
 
     # --- what workers say ---------------------------------------------------------------------------------------------
 
-    def _heard(self, event: WorkerSpoke, now: float) -> list[DispatchAction]:
-        message = event.message
-        kind = type(message)
-        seat = self._seats.all.get(event.address)
-        if seat is not None:
-            seat.heard = now
-            if kind is Done:
-                self._finish(seat, message, now)  # type: ignore[arg-type]
-                return []
-        if kind is Cancel:
-            return self._cancel(message.requests, now)  # type: ignore[union-attr]
-        if kind is Allow:
-            return self._pass_allow(message)  # type: ignore[arg-type]
-        if kind is Announce:
-            if seat is None:
-                self._welcome(event.address, message, event.notes, now)  # type: ignore[arg-type]
+    def _heard(self, seat: Seat, message: FromOut, now: float) -> list[DispatchAction]:
+        if type(message) is Done:
+            self._finish(seat, message, now)
             return []
-        if seat is None:
-            self._book.count("strangers")
-            return [] if event.address.startswith(SERVER_LANE) else [AskWho(event.address)]
-        if kind is HandBack:
-            self._take_back(seat, message.jobs, now)  # type: ignore[union-attr]
-        elif kind is Streaming:
-            if (ticket := seat.held.get(message.job)) is not None:  # type: ignore[union-attr]
-                ticket.streaming = True
-        elif kind is Leave:
-            self._seats.leave(seat)
-            self._review(now)
-            return [SendGoodbye(event.address)]
-        else:
-            assert kind is Beat
+        match message:
+            case HandBack():
+                self._take_back(seat, message.jobs, now)
+            case Streaming():
+                if (ticket := seat.held.get(message.job)) is not None:
+                    ticket.streaming = True
+            case Leave():
+                self._seats.leave(seat)
+                self._review(now)
+                return [SendGoodbye(seat.address)]
+            case Cancel():
+                return self._cancel(message.requests, now)
+            case Allow():
+                return self._pass_allow(message)
+            case _:
+                # Booked jobs stay booked: what was dealt and is not among an Announce's is on its way to the worker.
+                assert isinstance(message, Announce | Beat)
+        return []
+
+    def _heard_stranger(self, event: WorkerSpoke, now: float) -> list[DispatchAction]:
+        """A new worker, a server, or a worker that has announced itself to an earlier run of this proxy."""
+        message = event.message
+        match message:
+            case Announce():
+                self._welcome(event.address, message, event.notes, now)
+            case Cancel():
+                return self._cancel(message.requests, now)
+            case Allow():
+                return self._pass_allow(message)
+            case _:
+                self._book.count("strangers")
+                if not event.address.startswith(SERVER_LANE):
+                    return [AskWho(event.address)]
         return []
 
     def _welcome(self, address: Address, message: Announce, notes: bool, now: float) -> None:
-        """A worker has come. One that is known says again what it holds; booked jobs stay booked then: what was dealt
-        and is not among `holds` is on its way to it."""
         seat = Seat(address, message.worker, message.incarnation, now)
         seat.notes = notes
         seat.key = message.key
@@ -341,16 +350,24 @@ class Dispatch:
 
     def _finish(self, seat: Seat, message: Done, now: float) -> None:
         held, by_request, latency = seat.held, self._book.by_request, self._latency
-        finished = 0
+        finished = alike = 0
+        arrived = 0.0
         for job in message.jobs:
             ticket = held.pop(job, None)
             if ticket is None:
                 continue
             finished += 1
-            latency.add(now - ticket.arrived)
             known = by_request.pop(job >> HOP_BITS, None)
             if known is not ticket and known is not None:
                 by_request[job >> HOP_BITS] = known  # a higher hop has come meanwhile
+            if ticket.arrived == arrived:
+                alike += 1  # what came in one turn and ends in one has one latency, whose logarithm is taken once
+                continue
+            if alike:
+                latency.add(now - arrived, alike)
+            arrived, alike = ticket.arrived, 1
+        if alike:
+            latency.add(now - arrived, alike)
         self._book.held -= finished
         self._done += finished
         self._failed += message.failed
@@ -571,12 +588,17 @@ class Dispatch:
             return [ReadNotes()]
         idle = seats.idle
         actions: list[DispatchAction] = []
-        while idle and (head := book.head(now)) is not None:
+        while idle and book.waiting:
             size = self._batch_size()
-            seat = seats.take(head.key)
+            seat = seats.take_for(book.next_key(now)) if seats.keyed else idle.popitem(last=False)[1]
+            batch = book.take(seat, size, now, careful=not (seat.notes or self._retry))
+            if not batch:
+                seats.credit(seat)
+                break
+            if batch[0].key:
+                seat.key = batch[0].key
             seat.dealt = seat.busy_since = now
-            careful = self._retry is None and not seat.notes
-            actions.append(SendJobs(seat.address, book.take(seat, size, now, careful=careful)))
+            actions.append(SendJobs(seat.address, batch))
         return actions
 
     def _batch_size(self) -> int:

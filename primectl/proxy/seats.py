@@ -41,14 +41,14 @@ class Seat:
 class Seats:
     """All workers, by address."""
 
-    __slots__ = ("_drained", "_keyed", "all", "idle", "takers")
+    __slots__ = ("_drained", "all", "idle", "keyed", "takers")
 
     def __init__(self) -> None:
         self.all: dict[Address, Seat] = {}
         self.idle: OrderedDict[Address, Seat] = OrderedDict()
         self.takers = 0
         """Workers that may be given jobs, now or when they have finished what they hold."""
-        self._keyed: dict[str, OrderedDict[Address, Seat]] = {}
+        self.keyed: dict[str, OrderedDict[Address, Seat]] = {}
         """The idle ones by their keys."""
         self._drained: set[str] = set()
         """Ids of workers, there or not: a drain outlives the process."""
@@ -83,19 +83,13 @@ class Seats:
             return
         self.idle[seat.address] = seat
         if seat.key:
-            self._keyed.setdefault(seat.key, OrderedDict())[seat.address] = seat
+            self.keyed.setdefault(seat.key, OrderedDict())[seat.address] = seat
 
-    def take(self, key: str) -> Seat:
-        """The one that stands in line for the longest time, or for the longest time of those that had this key last."""
-        if key and (line := self._keyed.get(key)):
-            seat = next(iter(line.values()))
-            del self.idle[seat.address]
-        else:
-            seat = self.idle.popitem(last=False)[1]
-        if seat.key:
-            self._forget_key(seat)
-        if key:
-            seat.key = key
+    def take_for(self, key: str) -> Seat:
+        """The one that has stood in line the longest of those that had this key last, else of all."""
+        line = self.keyed.get(key)
+        seat = next(iter((line or self.idle).values()))
+        self._rise(seat)
         return seat
 
     def has_run(self, seat: Seat, key: str) -> None:
@@ -105,7 +99,7 @@ class Seats:
                 self._forget_key(seat)
             seat.key = key
             if seat.address in self.idle:
-                self._keyed.setdefault(key, OrderedDict())[seat.address] = seat
+                self.keyed.setdefault(key, OrderedDict())[seat.address] = seat
 
     def drain(self, workers: Iterable[str]) -> None:
         """Deal no more to these, whenever they come."""
@@ -135,7 +129,7 @@ class Seats:
             self._forget_key(seat)
 
     def _forget_key(self, seat: Seat) -> None:
-        line = self._keyed[seat.key]
+        line = self.keyed[seat.key]
         del line[seat.address]
         if not line:
-            del self._keyed[seat.key]
+            del self.keyed[seat.key]

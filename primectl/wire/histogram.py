@@ -24,12 +24,12 @@ class Histogram:
     def __init__(self) -> None:
         self.counts = [0] * BUCKETS
 
-    def add(self, duration_s: float) -> None:
+    def add(self, duration_s: float, count: int = 1) -> None:
         if duration_s < FIRST_S:
-            self.counts[0] += 1
+            self.counts[0] += count
             return
         index = int(log(duration_s / FIRST_S) * _SCALE) + 1
-        self.counts[index if index < BUCKETS else BUCKETS - 1] += 1
+        self.counts[index if index < BUCKETS else BUCKETS - 1] += count
 
     def to_list(self) -> list[int]:
         counts = self.counts
