@@ -53,6 +53,15 @@ def sleep(request: Request, job: Job) -> Response:
     return told(job)
 
 
+def gated(request: Request, job: Job) -> Response:
+    """Notes n and where it runs, then works until the test opens the gate n."""
+    name = request.query["n"]
+    note(f"{name} begins in {os.getpid()}")
+    while not NOTES.with_name(f"gate.{name}").exists():
+        time.sleep(0.005)
+    return told(job)
+
+
 def spin(request: Request, job: Job) -> Response:
     """As `sleep`, in pure Python that never waits."""
     note(f"{request.query.get('n', '')} begins in {os.getpid()}")
@@ -134,7 +143,23 @@ def go_round(name: str, left: int, seconds: float, job: Job) -> Forward | Respon
 
 CASES: dict[str, Case] = {
     case.__name__: case
-    for case in (quick, sleep, spin, stubborn, stuck, die, fail, leave, starve, nonsense, large, count, size, rounds)
+    for case in (
+        quick,
+        sleep,
+        gated,
+        spin,
+        stubborn,
+        stuck,
+        die,
+        fail,
+        leave,
+        starve,
+        nonsense,
+        large,
+        count,
+        size,
+        rounds,
+    )
 }
 
 
@@ -151,9 +176,10 @@ async def napping(request: Request, job: Job) -> Response:
 
 
 def parts(request: Request, job: Job) -> Iterator[bytes]:
-    """`n` parts of `bytes` each, one every `s` seconds; notes how many it has made, and that it has ended. Raises at
-    part `fail`, or kills its worker at part `die`."""
+    """`n` parts of `bytes` each, one every `s` seconds; notes each by `name`, and that it has ended. Raises at part
+    `fail`, or kills its worker at part `die`."""
     query = request.query
+    name = query.get("name", "")
     total, length, pause_s = int(query["n"]), int(query.get("bytes", "1000")), float(query.get("s", "0"))
     try:
         for number in range(total):
@@ -161,11 +187,11 @@ def parts(request: Request, job: Job) -> Iterator[bytes]:
                 raise RuntimeError("asked to fail half-way")
             if str(number) == query.get("die"):
                 os.kill(os.getpid(), signal.SIGKILL)
-            note(f"part {number}")
+            note(f"{name} part {number}")
             yield part(number, length)
             time.sleep(pause_s)
     finally:
-        note("stream ends")
+        note(f"{name} ends")
 
 
 def part(number: int, length: int) -> bytes:

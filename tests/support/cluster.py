@@ -23,7 +23,10 @@ from typing import Any, Self
 
 import psutil
 
+from primectl.cli.render import ps_object
 from primectl.config import topology
+from primectl.control.client import ControlClient
+from primectl.wire.stats import ClusterSnapshot
 
 PATIENCE_S = 30.0
 POLL_S = 0.02
@@ -220,6 +223,12 @@ class ClusterOfCases(ClusterUnderTest):
         head = f'[cluster]\nname = "{{name}}"\n\n[server]\nlisten = "http://127.0.0.1:0"\n{server}\n'
         super().__init__(f"{head}\n[routes]\n{routes}\n{pools}", name="cases", files={CASES.name: CASES.read_text()})
 
+    def ps(self) -> dict[str, Any]:
+        """As `primectl ps --json`, without the start of an interpreter: these tests ask often."""
+        with ControlClient(self.place) as client:
+            told: dict[str, Any] = ps_object(client.ask("GET", "/cluster", None, ClusterSnapshot, timeout_s=PATIENCE_S))
+        return told
+
     def notes(self, about: str = "") -> list[str]:
         """What handlers have noted so far, in order; of it what begins with `about`."""
         file = self.folder / "notes"
@@ -234,6 +243,10 @@ class ClusterOfCases(ClusterUnderTest):
     def await_pid(self, about: str, times: int = 1) -> int:
         """The process that a note of a beginning names."""
         return int(self.await_note(f"{about} begins in ", times).rpartition(" ")[2])
+
+    def open_gate(self, name: str) -> None:
+        """Let the case `gated` of that name finish."""
+        (self.folder / f"gate.{name}").touch()
 
     def rss(self, process: str) -> int:
         """Bytes of memory that a process has now."""

@@ -53,7 +53,7 @@ def test_a_pool_that_stays_without_workers_answers_503_with_retry_after(cluster:
         answer = asker.ask("/never/quick", method)
         assert (answer.status, answer.headers["content-type"]) == (503, "application/problem+json")
         assert int(answer.headers["retry-after"]) > 0
-    assert cluster.pool("never")["queued"] == 0
+    wait_until(lambda: cluster.pool("never")["queued"] == 0, what="an empty queue")
 
 
 def test_requests_wait_for_a_worker_that_comes_in_time(cluster: ClusterOfCases, asker: Asker):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -44,13 +45,19 @@ def shown(cluster: ClusterOfCases, process: str) -> dict[str, Any]:
 def test_a_drained_pool_finishes_what_it_has_and_refuses_what_comes_until_it_is_resumed(
     cluster: ClusterOfCases, asker: Asker
 ):
-    running = [asker.begin(f"/whole/sleep?n=had{number}&s=1") for number in range(2)]
+    running = [asker.begin(f"/whole/gated?n=had{number}") for number in range(2)]
     for number in range(2):
         cluster.await_pid(f"had{number}")
     queued = [asker.begin("/whole/quick", "POST") for _ in range(10)]
     wait_until(lambda: cluster.pool("whole")["queued"] == 10, what="a queue")
-    cluster.cli("drain", "whole")
-    assert [begun.result().status for begun in [*running, *queued]] == [200] * 12, "drain returns when all is done"
+    with ThreadPoolExecutor() as threads:
+        drained = threads.submit(cluster.cli, "drain", "whole")
+        wait_until(lambda: cluster.pool("whole")["state"] == "draining", what="a pool that drains")
+        assert asker.ask("/whole/quick").status == 503
+        for number in range(2):
+            cluster.open_gate(f"had{number}")
+        drained.result()
+    assert [begun.result().status for begun in [*running, *queued]] == [200] * 12
     assert cluster.pool("whole")["state"] == "draining"
     refused = asker.ask("/whole/quick")
     assert (refused.status, refused.headers["content-type"]) == (503, "application/problem+json")

@@ -34,7 +34,7 @@ two_servers = pytest.fixture(lambda: (yield from a_cluster(2)), name="two_server
 
 def test_answers_for_a_server_that_was_killed_reach_nobody_and_the_next_server_serves_on(one_server: ClusterOfCases):
     with Asker(one_server.url) as asker:
-        cut = [asker.begin(f"/work/sleep?n=late{number}&s=0.7") for number in range(4)]
+        cut = [asker.begin(f"/work/gated?n=late{number}") for number in range(4)]
         for number in range(4):
             one_server.await_pid(f"late{number}")
         pid = one_server.pids()["server.1"]
@@ -42,10 +42,13 @@ def test_answers_for_a_server_that_was_killed_reach_nobody_and_the_next_server_s
         for begun in cut:
             with pytest.raises((OSError, http.client.HTTPException)):
                 begun.result()
-        # These wait in the backlog, then behind the four that sleep for nobody; the late answers come in between.
+        # These wait in the backlog, then behind the four that work for nobody; the late answers come in between.
         asked = [f"own{number}" for number in range(100)]
-        answers = asker.ask_all(f"/work/count?n={name}" for name in asked)
-        assert [(answer.status, answer.body.decode()) for answer in answers] == [(200, name) for name in asked]
+        begun = [asker.begin(f"/work/count?n={name}") for name in asked]
+        for number in range(4):
+            one_server.open_gate(f"late{number}")
+        answers = [(answer.status, answer.body.decode()) for answer in (own.result() for own in begun)]
+        assert answers == [(200, name) for name in asked]
         one_server.await_replaced("server.1", pid)
     assert sorted(one_server.notes("own")) == sorted(asked)
 

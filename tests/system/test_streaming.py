@@ -82,10 +82,10 @@ def test_a_client_of_1_0_gets_the_bare_bytes_and_then_a_close(asker: Asker):
 
 def test_parts_reach_the_client_as_they_are_made(cluster: ClusterOfCases, asker: Asker):
     with closing(http.client.HTTPConnection(*asker.address, timeout=ANSWER_S)) as connection:
-        connection.request("GET", "/slow/parts?n=100&s=0.2")
+        connection.request("GET", "/slow/parts?name=live&n=100&s=0.2")
         answer = connection.getresponse()
         assert answer.read(3000) == whole(3, 1000)
-        assert len(cluster.notes("part")) < 100, "most of it is still to be made"
+        assert len(cluster.notes("live part")) < 100, "most of it is still to be made"
 
 
 def test_a_client_that_does_not_read_holds_back_the_handler_and_not_the_memory_of_the_server(
@@ -100,18 +100,19 @@ def test_a_client_that_does_not_read_holds_back_the_handler_and_not_the_memory_o
         client.settimeout(ANSWER_S)
         client.connect(asker.address)
         client.sendall(
-            b"GET /slow/parts?n=%d&bytes=%d HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n" % (total, LENGTH)
+            b"GET /slow/parts?name=unread&n=%d&bytes=%d HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+            % (total, LENGTH)
         )
         clients.append(client)
-    noted = len(cluster.notes("part"))
+    noted = len(cluster.notes("unread part"))
 
     def stalled() -> bool:
         nonlocal noted
-        last, noted = noted, len(cluster.notes("part"))
+        last, noted = noted, len(cluster.notes("unread part"))
         return noted > 0 and all(asker.ask("/work/quick").status == 200 for _ in range(50)) and noted == last
 
     wait_until(stalled, what="handlers that wait for their clients")
-    assert len(cluster.notes("part")) < readers * total // 2
+    assert len(cluster.notes("unread part")) < readers * total // 2
     assert cluster.rss("server.1") < before + readers * total * LENGTH // 2
     for client in clients:
         body = read_all(client)
@@ -131,10 +132,9 @@ def test_an_answer_that_breaks_half_way_is_seen_to_be_cut(cluster: ClusterOfCase
 
 
 def test_a_client_that_leaves_ends_the_handler(cluster: ClusterOfCases, asker: Asker):
-    ended = len(cluster.notes("stream ends"))
-    with asker.send("/stream/parts?n=100000&s=0.01") as client:
+    with asker.send("/stream/parts?name=left&n=100000&s=0.01") as client:
         assert client.recv(100)
-    wait_until(lambda: len(cluster.notes("stream ends")) == ended + 1, what="the end of the handler")
+    wait_until(lambda: cluster.notes("left ends"), what="the end of the handler")
     assert asker.ask("/stream/parts?n=2").body == whole(2, 1000)
 
 
