@@ -128,11 +128,12 @@ def _check_pool(pool: PoolConfig, path: Path, problems: Problems) -> None:
         # Not the pool's own path: a bad name does not hide what is wrong inside.
         return not any(problems.has((*path, key)) for key in keys)
 
-    if sound("handler"):
-        try:
-            split(pool.handler)
-        except HandlerFault as fault:
-            problems.add((*path, "handler"), fault.what, fault.mend)
+    for key, entry in (("handler", pool.handler), ("affinity", pool.affinity)):
+        if sound(key) and (entry or key == "handler"):
+            try:
+                split(entry)
+            except HandlerFault as fault:
+                problems.add((*path, key), fault.what, fault.mend)
     if sound("workers", "max_workers") and pool.max_workers < pool.workers:
         problems.add(
             (*path, "max_workers"),

@@ -102,7 +102,7 @@ def _import(module_name: str, handler: str) -> object:
             raise
         raise HandlerFault(
             "missing",
-            f'there is no module "{missing}" for the handler "{handler}"',
+            f'there is no module "{missing}" for "{handler}"',
             "Install it, or put it in the folder of the config file",
         ) from None
 

@@ -1,4 +1,4 @@
-"""Whether the handlers of a config can be imported § runs their code, in a child interpreter, never in the caller."""
+"""Whether a config's functions can be imported § runs their code, in a child interpreter, never in the caller."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from msgspec import Struct
 
 from primectl.config.import_check import Outcome, Trial
 from primectl.config.load import Loaded, Mistakes, default_config
+from primectl.config.model import PoolConfig
 from primectl.config.problems import line
 from primectl.errors import ConfigError, StartFailed
 
@@ -25,9 +27,9 @@ _GRACE_S = 10.0
 
 
 class HandlerProblem(Struct, frozen=True):
-    """A pool whose handler cannot be used: `line` for one line, `traceback` of what it raised (or empty).
+    """A pool's function that cannot be used: `line` for one line, `traceback` of what it raised (or empty).
 
-    "missing" and "not_callable" are mistakes in the config; "raised" is one in the handler's own code, at its import.
+    "missing" and "not_callable" are mistakes in the config; "raised" is one in the function's module, at its import.
     """
 
     pool: str
@@ -37,23 +39,27 @@ class HandlerProblem(Struct, frozen=True):
 
 
 def handler_problems(loaded: Loaded) -> list[HandlerProblem]:
-    """Import every handler as its workers would; one problem for each that cannot be used, in the file's order.
+    """Import every handler and key function as those who call it would; one problem for each that cannot be used, in
+    the file's order.
 
     Takes as long as the slowest import, at most its pool's start_timeout. Handlers get no input, and what they print
     is dropped. Raises ConfigError if the child itself fails.
     """
-    trials = [
-        Trial(name, pool.handler, loaded.import_path, pool.env, pool.start_timeout)
-        for name, pool in loaded.config.pools.items()
-    ]
+    trials = [trial for name, pool in loaded.config.pools.items() for trial in _trials(name, pool, loaded.import_path)]
     problems = []
-    for outcome in _run(trials):
+    for trial, outcome in zip(trials, _run(trials), strict=True):
         if outcome.fault:
-            handler = loaded.config.pools[outcome.pool].handler
-            what = f'"{handler}" {outcome.what}' if outcome.fault == "raised" else outcome.what
-            told = line(loaded.name, ("pools", outcome.pool, "handler"), what, outcome.mend)
-            problems.append(HandlerProblem(outcome.pool, outcome.fault, told, outcome.traceback))
+            what = f'"{trial.entry}" {outcome.what}' if outcome.fault == "raised" else outcome.what
+            told = line(loaded.name, ("pools", trial.pool, trial.key), what, outcome.mend)
+            problems.append(HandlerProblem(trial.pool, outcome.fault, told, outcome.traceback))
     return problems
+
+
+def _trials(name: str, pool: PoolConfig, import_path: str) -> Iterator[Trial]:
+    yield Trial(name, "handler", pool.handler, import_path, pool.env, pool.start_timeout)
+    if pool.affinity:
+        # Not in the pool's environment: servers and the workers of other pools call it.
+        yield Trial(name, "affinity", pool.affinity, import_path, {}, pool.start_timeout)
 
 
 def whole_config(explicit: str | None, cwd: Path) -> Loaded:

@@ -1,9 +1,9 @@
-"""The child of `config.handlers` § imports each handler in a process of its own and says what came of it.
+"""The child of `config.handlers` § imports each function in a process of its own and says what came of it.
 
     python -m primectl.config.import_check     list[Trial] as JSON on stdin, list[Outcome] as JSON on stdout
 
-One interpreter starts, and forks for each handler: every pool has its own environment, and a module that ends its
-process takes nothing else along.
+One interpreter starts, and forks for each handler and each key function: every pool has its own environment, and a
+module that ends its process takes nothing else along.
 """
 
 from __future__ import annotations
@@ -22,24 +22,26 @@ from msgspec import Struct
 from primectl.config.entry import HandlerFault, find, own_traceback
 
 Fault = Literal["", "missing", "not_callable", "raised"]
+Key = Literal["handler", "affinity"]
+"""The key of a pool's table that names the function."""
 
 _END = b"\n"
 
 
 class Trial(Struct, frozen=True):
-    """A handler to import, as its pool's workers would."""
+    """A function to import, as those who call it would."""
 
     pool: str
-    handler: str
+    key: Key
+    entry: str
     import_path: str
     env: dict[str, str]
     timeout_s: float
 
 
 class Outcome(Struct, frozen=True):
-    """What came of it. `fault` is empty when the handler can be used; `what` and `mend` are parts of a sentence."""
+    """What came of it. `fault` is empty when the function can be used; `what` and `mend` are parts of a sentence."""
 
-    pool: str
     fault: Fault = ""
     what: str = ""
     mend: str = ""
@@ -89,14 +91,14 @@ def _run(trial: Trial, writer: int) -> None:
 
 def _outcome(trial: Trial) -> Outcome:
     try:
-        find(trial.handler)
+        find(trial.entry)
     except HandlerFault as fault:
         kind: Fault = "not_callable" if fault.kind == "not_callable" else "missing"
-        return Outcome(trial.pool, kind, fault.what, fault.mend)
+        return Outcome(kind, fault.what, fault.mend)
     except BaseException as error:
         told = own_traceback(error)
-        return Outcome(trial.pool, "raised", f"{_shown(error)}{_place(error)}", "Mend its module", told)
-    return Outcome(trial.pool)
+        return Outcome("raised", f"{_shown(error)}{_place(error)}", "Mend its module", told)
+    return Outcome()
 
 
 def _shown(error: BaseException) -> str:
@@ -130,11 +132,11 @@ def _finish(running: Running) -> Outcome:
     _, status = os.waitpid(running.pid, 0)
     if late:
         what = f"takes longer than its start_timeout of {running.trial.timeout_s:g} s to import"
-        return Outcome(running.trial.pool, "raised", what, "Raise start_timeout, or import less")
+        return Outcome("raised", what, "Raise start_timeout, or import less")
     if not told:
         code = os.waitstatus_to_exitcode(status)
         how = f"with status {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
-        return Outcome(running.trial.pool, "raised", f"ended its interpreter {how} while it was imported", "")
+        return Outcome("raised", f"ended its interpreter {how} while it was imported", "")
     return msgspec.json.decode(bytes(told), type=Outcome)
 
 

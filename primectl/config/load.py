@@ -90,7 +90,11 @@ def _load(file: Path, name: str, shown_path: str) -> Loaded:
     check(config, problems)
     config = _with_absolute_files(config, file.parent, problems)
     if lines := problems.lines():
-        whole = {pool: each for pool, each in config.pools.items() if problems.sound(("pools", pool, "handler"))}
+        whole = {
+            pool: each
+            for pool, each in config.pools.items()
+            if problems.sound(("pools", pool, "handler"), ("pools", pool, "affinity"))
+        }
         usable = structs.replace(config, pools=whole)
         raise Mistakes(lines, Loaded(usable, shown_path, str(file.parent), (), name))
     for pool in unreached(config, str(file.parent)):

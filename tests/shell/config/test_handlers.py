@@ -26,7 +26,7 @@ MODULES = {
     "killed": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
     "slow": "import threading\nthreading.Event().wait()\n",
     "forking": "import os, signal\nif os.fork() == 0:\n    signal.pause()\ndef f(request, job): ...\n",
-    "env": "import os\nif os.environ['WANTED'] != 'yes': raise ValueError(os.environ['WANTED'])\ndef f(a, b): ...\n",
+    "env": "import os\nit = os.environ.get('WANTED', 'no')\nif it != 'yes': raise ValueError(it)\ndef f(a, b): ...\n",
 }
 
 
@@ -67,7 +67,37 @@ def test_every_handler_is_judged_in_the_order_of_the_file() -> None:
         HandlerProblem(
             "d",
             "missing",
-            'conf/my.toml: pools.d.handler: there is no module "nowhere" for the handler "nowhere:f". '
+            'conf/my.toml: pools.d.handler: there is no module "nowhere" for "nowhere:f". '
+            "Install it, or put it in the folder of the config file.",
+        ),
+    ]
+
+
+def test_a_function_for_keys_is_judged_as_a_handler_is_but_not_in_its_pools_environment() -> None:
+    env = '\nenv = { WANTED = "yes" }'
+    assert [
+        (each.pool, each.kind, each.line)
+        for each in problems(
+            a='"good:f"\naffinity = "good:g"',
+            b='"good:f"\naffinity = "good:f"',
+            c=f'"env:f"\naffinity = "env:f"{env}',
+            d='"good:f"\naffinity = "nowhere:f"',
+        )
+    ] == [
+        (
+            "a",
+            "missing",
+            'conf/my.toml: pools.a.affinity: good has no "g". Name a function that it defines.',
+        ),
+        (
+            "c",
+            "raised",
+            'conf/my.toml: pools.c.affinity: "env:f" raised ValueError: no (env.py, line 3). Mend its module.',
+        ),
+        (
+            "d",
+            "missing",
+            'conf/my.toml: pools.d.affinity: there is no module "nowhere" for "nowhere:f". '
             "Install it, or put it in the folder of the config file.",
         ),
     ]
@@ -123,7 +153,7 @@ def test_a_process_that_a_module_leaves_behind_keeps_nobody_waiting() -> None:
 def test_each_pool_has_its_own_environment_and_the_caller_keeps_its_own() -> None:
     found = problems(a='"env:f"\nenv = { WANTED = "yes" }', b='"env:f"\nenv = { WANTED = "no" }')
     assert [each.line for each in found] == [
-        'conf/my.toml: pools.b.handler: "env:f" raised ValueError: no (env.py, line 2). Mend its module.'
+        'conf/my.toml: pools.b.handler: "env:f" raised ValueError: no (env.py, line 3). Mend its module.'
     ]
     assert "WANTED" not in os.environ
     assert "env" not in sys.modules

@@ -245,6 +245,13 @@ def test_a_handler_that_names_nothing(problems_of: Lines) -> None:
     ]
 
 
+def test_an_affinity_that_names_nothing(problems_of: Lines) -> None:
+    assert problems_of('[routes]\n"/x" = "a"\n[pools.a]\nhandler = "json:dumps"\naffinity = "shop"\n') == [
+        'my.toml: pools.a.affinity: expected "module:callable", got "shop". '
+        "Name the module and the function in it, such as shop.orders:handle."
+    ]
+
+
 @pytest.mark.parametrize("name", ["A-B", "1A", "A=B", ""])
 def test_an_environment_variable_that_is_none(problems_of: Lines, name: str) -> None:
     shown = name if name in ("A-B", "1A") else f'"{name}"'

@@ -72,13 +72,13 @@ def test_finding_a_class_makes_no_instance_of_it(module: Write) -> None:
         (
             "not_there_at_all:f",
             "missing",
-            'there is no module "not_there_at_all" for the handler "not_there_at_all:f". '
+            'there is no module "not_there_at_all" for "not_there_at_all:f". '
             "Install it, or put it in the folder of the config file",
         ),
         (
             "json.not_there:f",
             "missing",
-            'there is no module "json.not_there" for the handler "json.not_there:f". '
+            'there is no module "json.not_there" for "json.not_there:f". '
             "Install it, or put it in the folder of the config file",
         ),
         ("json:dmups", "missing", 'json has no "dmups". Did you mean "dumps"?'),
