@@ -81,7 +81,7 @@ class Book:
             self.count("cancelled")
             return False
         if job.id > known.job.id:
-            if known.holder is NOBODY:
+            if known.waits:
                 self.drop(known, "superseded")
             return True
         if job.id == known.job.id and known.hollow:
@@ -98,7 +98,7 @@ class Book:
             ticket = seat.held[job] = hollow(job, seat.address, now)
             known = self.by_request.get(request_of(job))
             if known is not None:
-                if known.holder is not NOBODY or known.job.id > job:
+                if not known.waits or known.job.id > job:
                     continue
                 if known.job.id == job:
                     ticket.job, ticket.hollow = known.job, False

@@ -17,14 +17,11 @@ Every job has one end: done, cancelled, given up (`GiveUp`, an answer), expired,
 
 from __future__ import annotations
 
-from collections import deque
 from math import inf
 from typing import assert_never
 
-from msgspec import structs
-
-from primectl.control.notes import Begun
 from primectl.proxy.book import Book
+from primectl.proxy.called_off import CalledOff
 from primectl.proxy.events import (
     AskWho,
     DispatchAction,
@@ -39,18 +36,18 @@ from primectl.proxy.events import (
     RequestsCancelled,
     ResumeAsked,
     RosterTold,
-    SendCancel,
     SendGoodbye,
     SendJobs,
-    TellStuck,
     Ticked,
     TurnEnded,
     WorkerLost,
     WorkerSpoke,
 )
+from primectl.proxy.loss import LossRules
 from primectl.proxy.reunion import Fate, Reunion, Witnesses
 from primectl.proxy.seats import Seat, Seats
-from primectl.proxy.ticket import GONE, NOBODY, Address, Ticket
+from primectl.proxy.ticket import GONE, Address, Ticket
+from primectl.proxy.unserved import Unserved
 from primectl.wire.histogram import Histogram
 from primectl.wire.job import (
     HOP_BITS,
@@ -63,7 +60,6 @@ from primectl.wire.job import (
     HandBack,
     JobId,
     Leave,
-    RequestId,
     Streaming,
     WireJob,
     request_of,
@@ -81,16 +77,10 @@ SERVICE_CLIP_S = 0.002
 SERVICE_WEIGHT = 0.1
 QUEUE_BYTES = 256 << 20
 """Payloads that may wait, whatever their number: what a server accepts at most (`max_inflight_size`)."""
-SPARED_LIMIT = 10
-"""A job whose worker was lost before it was begun, so often, counts as begun: it may be what ends them."""
 SERVER_LANE = b"^"
 """What the lane of a server begins with: no worker, so it is not asked who it is."""
-UNSERVED_S = 0.2
-"""A job that nobody can run is given up this long before its deadline, so that the client hears why."""
-LOOK_S = 0.01
-RECOUNT_S = 0.05
 JUDGE_S = 1.0
-"""At least so long from one look at everything held (waiting, sent again) to the next."""
+"""How often jobs are judged again whose fate is uncertain, while no worker comes or goes."""
 
 
 class Dispatch:
@@ -114,26 +104,18 @@ class Dispatch:
     ) -> None:
         self._prefetch = prefetch
         self._max_queue = max_queue
-        self._max_attempts = max_attempts
         self._retry = retry
-        self._kill_after = kill_after
-        self._worker_timeout = worker_timeout
         self._request_timeout = request_timeout
         self._counters: dict[str, int] = {}
         # Workers note what may run only once by its method. Where a pool runs nothing twice, their notes do not cover
         # the rest, so nothing may suffer for a neighbour.
         self._book = Book(self._counters, alone=retry is False)
         self._seats = Seats()
+        self._rules = LossRules(max_attempts, retry)
+        self._called_off = CalledOff(self._book, self._seats, kill_after)
+        self._unserved = Unserved(worker_timeout)
         self._reunion = Reunion()
         self._draining = False
-        self._look_at = -inf
-        """Held jobs are not looked at for their deadlines before this …"""
-        self._stuck: deque[tuple[float, Address, JobId]] = deque()
-        """Cancelled jobs by the time at which their workers are stuck; in order, since `kill_after` is one for all."""
-        self._alone_since = 0.0
-        """Since when there has been no worker that takes jobs, inf while there is one."""
-        self._recount_at = inf
-        """When to look for jobs that have waited too long for a worker at all; only looked at while there is none."""
         self._judge_at = inf
         """When to ask for the notes, to judge what was sent again."""
         self._service_mean_s = 0.0
@@ -171,7 +153,7 @@ class Dispatch:
     def _handle_rare(self, event: DispatchEvent, now: float) -> list[DispatchAction]:
         match event:
             case RequestsCancelled():
-                return self._cancel(event.requests, now)
+                return self._called_off.cancel(event.requests, now)
             case Ticked():
                 return self._tick(now)
             case WorkerLost():
@@ -204,15 +186,12 @@ class Dispatch:
 
     def next_deadline(self) -> float | None:
         """When `Ticked` is wanted; None when nothing waits for a time to come."""
-        deadline = max(self._book.due, self._look_at)
-        if self._recount_at < deadline:
-            deadline = self._recount_at
-        if self._stuck and self._stuck[0][0] < deadline:
-            deadline = self._stuck[0][0]
-        if self._reunion.until > -inf or self._book.parked:
-            deadline = min(
-                deadline, max(self._judge_at, self._reunion.until) if self._book.parked else self._reunion.until
-            )
+        until = self._reunion.until
+        deadline = min(self._called_off.next_look(), max(self._unserved.next_look, until))
+        if self._book.parked:
+            deadline = min(deadline, max(self._judge_at, until))
+        elif until > -inf:
+            deadline = min(deadline, until)
         return deadline if deadline < inf else None
 
     def silent(self, before: float, now: float) -> list[Address]:
@@ -267,29 +246,8 @@ class Dispatch:
             self._book.count("refused_draining", len(refused))
         self._book.arrive(jobs, now)
         if not self._seats.takers and jobs:
-            soonest = min(job.deadline for job in jobs) - UNSERVED_S
-            self._recount_at = min(self._recount_at, soonest, now + self._worker_timeout)
+            self._unserved.arrived(jobs, now)
         return refused
-
-    def _cancel(self, requests: list[RequestId], now: float) -> list[DispatchAction]:
-        book = self._book
-        told: dict[Address, list[RequestId]] = {}
-        for request in requests:
-            book.remember_cancel(request)
-            ticket = book.by_request.get(request)
-            if ticket is None or ticket.cancelled:
-                continue
-            if ticket.holder == NOBODY:
-                book.drop(ticket, "cancelled")
-            else:
-                self._call_off(ticket, now)
-                told.setdefault(ticket.holder, []).append(request)
-        return [SendCancel(address, hit) for address, hit in told.items()]
-
-    def _call_off(self, ticket: Ticket, now: float) -> None:
-        """A held job is cancelled: from now on its worker has `kill_after` to let go of it."""
-        ticket.cancelled = True
-        self._stuck.append((now + self._kill_after, ticket.holder, ticket.job.id))
 
     # --- what workers say ---------------------------------------------------------------------------------------------
 
@@ -308,7 +266,7 @@ class Dispatch:
                 self._review(now)
                 return [SendGoodbye(seat.address)]
             case Cancel():
-                return self._cancel(message.requests, now)
+                return self._called_off.cancel(message.requests, now)
             case Allow():
                 return self._pass_allow(message)
             case _:
@@ -323,7 +281,7 @@ class Dispatch:
             case Announce():
                 self._welcome(event.address, message, event.notes, now)
             case Cancel():
-                return self._cancel(message.requests, now)
+                return self._called_off.cancel(message.requests, now)
             case Allow():
                 return self._pass_allow(message)
             case _:
@@ -417,50 +375,26 @@ class Dispatch:
             for ticket in seat.held.values():
                 if self._is_over(ticket):
                     continue
-                given_up = self._after_loss(ticket, seat, event)
-                if given_up is None:
+                if self._rules.spares(ticket, seat.dealt, event.begun):
+                    ticket.spared += 1
+                    self._book.count("spared")
                     again.append(ticket)
-                else:
+                elif given_up := self._next_attempt(ticket, f"its worker {event.worker}"):
                     self._book.end_held(ticket)
                     actions.append(given_up)
+                else:
+                    again.append(ticket)
             self._book.put_back(again)
         self._review(now)
         return actions
 
-    def _after_loss(self, ticket: Ticket, seat: Seat, event: WorkerLost) -> GiveUp | None:
-        """Prepare a lost worker's job for another, or give it up."""
-        if ticket.streaming:
-            self._book.count("lost_streaming")
-            return self._give_up(ticket.job, f"its worker {event.worker} was lost in the middle of its answer")
-        begun = event.begun
-        if begun is not None and ticket.spared < SPARED_LIMIT and self._not_begun(ticket.job, seat.dealt, begun):
-            ticket.spared += 1
-            self._book.count("spared")
-            return None
-        return self._next_attempt(ticket, event.worker)
-
-    def _not_begun(self, job: WireJob, dealt: float, begun: Begun) -> bool:
-        """Whether it is certain that the worker had not begun a job that it was dealt at `dealt`."""
-        if job.id in begun.ids or job.id == begun.current or job.id in begun.broken:
-            return False
-        return self._may_run_again(job) or (not job.retryable and begun.complete_since <= dealt)
-
-    def _may_run_again(self, job: WireJob) -> bool:
-        return job.retryable if self._retry is None else self._retry
-
     def _next_attempt(self, ticket: Ticket, worker: str) -> GiveUp | None:
         """For a job that was begun, or may have been."""
-        job = ticket.job
-        if not self._may_run_again(job):
-            self._book.count("lost_once")
-            return self._give_up(job, f"{worker} was lost and may have begun it, and it may not be run twice")
-        if job.attempt >= self._max_attempts:
-            self._book.count("lost_attempts")
-            what = f"{job.attempt} workers were lost while they ran it, the last was {worker}; it is not tried again"
-            return self._give_up(job, what)
+        if why_not := self._rules.verdict(ticket, worker):
+            self._book.count("lost")
+            return self._give_up(ticket.job, why_not)
         self._retried += 1
-        ticket.job = structs.replace(job, attempt=job.attempt + 1)
-        ticket.solo = True
+        self._rules.again(ticket)
         return None
 
     def _give_up(self, job: WireJob, detail: str, status: int = 502) -> GiveUp:
@@ -479,7 +413,7 @@ class Dispatch:
             job = ticket.job
             if job is GONE:
                 continue
-            once = not self._may_run_again(job)
+            once = not self._rules.may_run_again(job)
             fate = witnesses.fate(job, once=once, noted=not job.retryable, sent=job.deadline - self._request_timeout)
             if fate is Fate.FRESH:
                 fresh.append(ticket)
@@ -487,11 +421,11 @@ class Dispatch:
                 later.append(ticket)
             elif fate is Fate.RAN:
                 book.drop(ticket, "ran_before")
-            elif (given_up := self._next_attempt(ticket, "a worker")) is None:
-                fresh.append(ticket)
-            else:
+            elif given_up := self._next_attempt(ticket, "its worker"):
                 book.drop(ticket, "lost_before")
                 actions.append(given_up)
+            else:
+                fresh.append(ticket)
         book.unpark(fresh, later)
         self._judge_at = now + JUDGE_S if later else inf
         return actions + self._deal(now)
@@ -502,79 +436,23 @@ class Dispatch:
         """After what may leave jobs without a worker, or tell what has become of those sent again."""
         if self._book.parked:
             self._judge_at = -inf
-        if self._seats.takers:
-            self._alone_since, self._recount_at = inf, inf
-        else:
-            self._alone_since = min(self._alone_since, now)
-            self._recount_at = min(self._recount_at, now)
+        self._unserved.review(self._seats.takers, now)
 
     def _tick(self, now: float) -> list[DispatchAction]:
-        actions: list[DispatchAction] = []
         if now >= self._reunion.until:
             self._reunion.until = -inf
-        if now >= self._book.due and now >= self._look_at:
-            actions += self._call_off_overdue(now)
-        while self._stuck and self._stuck[0][0] <= now:
-            actions += self._look_whether_stuck(now)
-        if now >= self._recount_at:
+        actions = self._called_off.tick(now)
+        if now >= self._unserved.next_look and now >= self._reunion.until:
             actions += self._give_up_unserved(now)
         return actions + self._deal(now)
 
-    def _call_off_overdue(self, now: float) -> list[DispatchAction]:
-        """Nobody waits any more for a held job whose deadline is over."""
-        actions: list[DispatchAction] = []
-        due = inf
-        for seat in self._seats.all.values():
-            over: list[RequestId] = []
-            for ticket in seat.held.values():
-                if ticket.cancelled:
-                    continue
-                if ticket.job.deadline <= now:
-                    self._call_off(ticket, now)
-                    over.append(request_of(ticket.job.id))
-                elif ticket.job.deadline < due:
-                    due = ticket.job.deadline
-            if over:
-                self._book.count("overdue", len(over))
-                actions.append(SendCancel(seat.address, over))
-        self._book.due = due
-        self._look_at = now + LOOK_S
-        return actions
-
-    def _look_whether_stuck(self, now: float) -> list[DispatchAction]:
-        _, address, job = self._stuck.popleft()
-        seat = self._seats.all.get(address)
-        if seat is None or job not in seat.held:
-            return []
-        if next(iter(seat.held)) != job:
-            # It has not begun, and one that somebody still waits for may be what keeps the worker from saying so.
-            self._stuck.append((now + self._kill_after, address, job))
-            return []
-        self._book.count("stuck")
-        return [TellStuck(seat.worker, seat.incarnation, request_of(job))]
-
     def _give_up_unserved(self, now: float) -> list[DispatchAction]:
-        """Jobs that wait in a pool without any worker: not for long, and not until their clients would hear 504."""
-        self._recount_at = inf
-        book = self._book
-        if self._seats.takers or not book.waiting:
-            return []
-        if now < self._reunion.until:
-            self._recount_at = self._reunion.until
-            return []
         actions: list[DispatchAction] = []
-        soonest = inf
-        for ticket in book.tickets():
-            job = ticket.job
-            by = min(max(ticket.arrived, self._alone_since) + self._worker_timeout, job.deadline - UNSERVED_S)
-            if by > now:
-                soonest = min(soonest, by)
-            elif job.deadline <= now:
-                book.drop(ticket, "expired")
-            else:
-                book.drop(ticket, "unserved")
-                actions.append(self._give_up(job, "the pool has no worker", 503))
-        self._recount_at = max(soonest, now + RECOUNT_S)
+        for ticket in self._unserved.overdue(self._book, now):
+            expired = ticket.job.deadline <= now
+            if not expired:
+                actions.append(self._give_up(ticket.job, "the pool has no worker", 503))
+            self._book.drop(ticket, "expired" if expired else "unserved")
         return actions
 
     # --- dealing ------------------------------------------------------------------------------------------------------

@@ -34,6 +34,11 @@ class Ticket(Struct, gc=False):
     spared: int = 0
     """How often its worker was lost and had not begun it."""
 
+    @property
+    def waits(self) -> bool:
+        """No worker has it."""
+        return self.holder == NOBODY
+
 
 def hollow(job: JobId, holder: Address, now: float) -> Ticket:
     """For a job that a worker says it holds."""
