@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import select
 import socket
 import struct
+import sys
+import termios
 from typing import Protocol, cast
 
 from primectl.clock import Clock
@@ -106,7 +109,7 @@ class Client(asyncio.Protocol):
         self.sent = 0
         """Bytes given to the transport."""
         self.drained = 0
-        """Of these, what it had got rid of when we looked at `moved_at`, or later if that was more."""
+        """Of these, what the client had taken at `moved_at`."""
         self.moved_at = now
         self.due = now
         """When `look` will be called."""
@@ -147,7 +150,7 @@ class Client(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.writable = False
         now = self.moved_at = self.front.clock.monotonic()
-        self.drained = self.sent - self.transport.get_write_buffer_size()
+        self.drained = self.sent - self._untaken()
         self._plan(now)
 
     def resume_writing(self) -> None:
@@ -247,13 +250,20 @@ class Client(asyncio.Protocol):
         self._plan(now)
 
     def _stalled(self, now: float) -> bool:
-        """Whether nothing of what the transport holds has left it for so long that we need not wait any more."""
-        waiting = self.transport.get_write_buffer_size()
+        """Whether the client has taken nothing of what is there for it for so long that we need not wait any more."""
+        waiting = self._untaken()
         if not waiting or self.sent - waiting != self.drained:
             self.drained = self.sent - waiting
             self.moved_at = now
             return False
         return now - self.moved_at >= self.front.write_timeout
+
+    def _untaken(self) -> int:
+        """Bytes on their way to the client: in its transport, and in the kernel, which takes megabytes of them and
+        tells of room only when a third of that is free."""
+        kernel = self.transport.get_extra_info("socket")
+        asked = b"\0\0\0\0" if kernel is None else fcntl.ioctl(kernel.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        return self.transport.get_write_buffer_size() + int.from_bytes(asked, sys.byteorder)
 
     def _plan(self, now: float) -> None:
         """When to look next: at the next thing that may be due, and often enough to see that nothing is read."""
