@@ -1,4 +1,8 @@
-"""What a handler sees, whatever protocol the request came by: Request and Job in, Response or Forward out."""
+"""What a handler sees, whatever protocol the request came by: Request and Job in, Response or Forward out.
+
+A handler that is a generator, or returns one, makes a streamed answer: a Response as its first item, if it likes, then str
+and bytes. `docs/handlers.md` is the manual.
+"""
 
 from __future__ import annotations
 
@@ -154,14 +158,16 @@ class Job:
         self.attempt = attempt
         """1 for the first worker that gets it, one more after each worker lost."""
         self.deadline = deadline
-        """Monotonic seconds after which nobody waits for the answer."""
+        """Monotonic seconds after which nobody waits for the answer; a streamed one has more time with every part."""
         self.cancelled = False
-        """True once the client has left or the deadline has passed: stop, the answer will be dropped."""
+        """True once the client has left or the deadline has passed: `JobCancelled` is raised in the handler, and its
+        answer will be dropped."""
 
 
 class JobCancelled(BaseException):
     """Raised in a running handler when its client has left or its time is over: clean up and let it pass.
 
+    It may come between any two steps, also out of a call that blocks, and again while the handler does not end.
     Not an Exception, as asyncio.CancelledError is not: a handler that goes on after any error shall still end here.
     """
 

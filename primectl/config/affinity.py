@@ -29,16 +29,13 @@ class Affinity:
 
     def __init__(self, config: Config, import_path: str, tell: Callable[[str, str], None]) -> None:
         self._entries = {name: pool.affinity for name, pool in config.pools.items() if pool.affinity}
+        self.pools = frozenset(self._entries)
+        """Those whose jobs have keys."""
         self._import_path = import_path
         self._tell = tell
         self._functions: dict[str, _KeyFunction] = {}
         self._told: set[str] = set()
         self.errors = 0
-
-    @property
-    def pools(self) -> frozenset[str]:
-        """The pools whose jobs have keys."""
-        return frozenset(self._entries)
 
     def load(self, pools: Iterable[str]) -> None:
         """Import the functions of these pools now, rather than with their first job."""

@@ -31,7 +31,7 @@ def test_a_sample_names_its_schema_first_and_explains_every_key(name: str) -> No
 
 def test_all_samples_can_run_at_once() -> None:
     configs = [load_sample(name).config for name in SAMPLES]
-    assert len({config.server.listen for config in configs}) == len(configs) == 4
+    assert len({config.server.listen for config in configs}) == len(configs) == 5
 
 
 def test_the_sample_prime_is_that_of_the_manual() -> None:

@@ -121,6 +121,19 @@ async def test_echo_tells_what_it_was_asked():
         assert "max_hops" in json.loads(body)["detail"]
 
 
+async def test_stream_counts_line_by_line_and_the_worker_that_knows_a_name_counts_on():
+    with a_sample("stream") as ask:
+        reached = 0
+        for _ in range(5):
+            status, text, headers = await ask("GET", "/count/anna?to=3&every=0")
+            assert (status, headers["content-type"]) == (200, "text/plain; charset=utf-8")
+            assert headers.get("transfer-encoding") == "chunked"
+            lines = text.decode().splitlines()
+            assert [line.rpartition(" from ")[0] for line in lines] == [f"anna {reached + n}" for n in (1, 2, 3)]
+            reached += 3
+        assert (await ask("GET", "/count/anna?to=many"))[0] == 400
+
+
 @pytest.mark.parametrize("sample", sorted(path.stem for path in SAMPLES.glob("*.toml")))
 def test_every_sample_has_a_test_here(sample: str):
     assert f'a_sample("{sample}")' in Path(__file__).read_text()

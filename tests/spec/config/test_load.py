@@ -120,11 +120,11 @@ def test_a_primectl_toml_that_is_broken_is_never_passed_over(tmp_path: Path) -> 
 
 
 def test_the_samples_are_known_by_name() -> None:
-    assert sample_names() == ["art", "echo", "files", "prime"]
+    assert sample_names() == ["art", "echo", "files", "prime", "stream"]
     assert load_sample("echo").path == "echo (built in)"
     with pytest.raises(ConfigError) as caught:
         load_sample("ecko")
-    assert caught.value.problems == ('there is no sample "ecko". The samples are art, echo, files, prime',)
+    assert caught.value.problems == ('there is no sample "ecko". The samples are art, echo, files, prime, stream',)
 
 
 # --- files that a config names ----------------------------------------------------------------------------------------
