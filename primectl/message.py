@@ -1,7 +1,7 @@
 """What a handler sees, whatever protocol the request came by: Request and Job in, Response or Forward out.
 
-A handler that is a generator, or returns one, makes a streamed answer: a Response as its first item, if it likes, then str
-and bytes. `docs/handlers.md` is the manual.
+A handler that is a generator, or returns one, makes a streamed answer: a Response as its first item, if it likes, then
+str and bytes. `docs/handlers.md` is the manual.
 """
 
 from __future__ import annotations
