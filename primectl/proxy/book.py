@@ -77,7 +77,7 @@ class Book:
         """Whether a job has to be queued although something is known of its request."""
         request = request_of(job.id)
         known = self.by_request.get(request)
-        if known is None:
+        if known is None or request in self._cancelled:
             self.count("cancelled")
             return False
         if job.id > known.job.id:
