@@ -125,6 +125,9 @@ class Report:
     retried: int = 0
     given_up: int = 0
     """Jobs that the pools answered 502, among them every POST that was lost with its worker."""
+    counted: dict[str, int] = field(default_factory=dict)
+    """What servers and proxies have counted, of those that lived at the end: jobs handed back by workers, spared a
+    worker's loss, sent again to a new proxy …"""
     load: Result = field(default_factory=Result)
     posts: Result = field(default_factory=Result)
     twice: list[str] = field(default_factory=list)
@@ -243,6 +246,15 @@ def whole(cluster: ClusterUnderTest) -> dict[str, Any] | None:
     return told if all(pool["workers"] == pool["target"] for pool in told["pools"]) else None
 
 
+def counted(told: Mapping[str, Any]) -> dict[str, int]:
+    """The counters of all servers and proxies together."""
+    total: Counter[str] = Counter()
+    for process in told["processes"]:
+        if process["role"] in (Role.SERVER, Role.PROXY):
+            total.update(process["counters"])
+    return dict(total)
+
+
 def run(seconds: float, seed: int, *, supervisor_killed: bool = False) -> Report:
     """One run from `up` to `down`; raises AssertionError when the cluster cannot be operated or leaves something."""
     report = Report(seed, supervisor_killed)
@@ -266,6 +278,7 @@ def run(seconds: float, seed: int, *, supervisor_killed: bool = False) -> Report
             told = wait_until(lambda: whole(cluster), what="a cluster that is whole again")
             report.retried = sum(pool["retried"] for pool in told["pools"])
             report.given_up = sum(pool["failed"] for pool in told["pools"])
+            report.counted = counted(told)
         runs = Counter((cluster.folder / "runs").read_text().split())
         report.twice = [number for number, times in runs.items() if times > 1]
         cluster.down()

@@ -229,6 +229,11 @@ class ClusterOfCases(ClusterUnderTest):
             told: dict[str, Any] = ps_object(client.ask("GET", "/cluster", None, ClusterSnapshot, timeout_s=PATIENCE_S))
         return told
 
+    def counter(self, process: str, name: str) -> int:
+        """How often a process has counted something of that name."""
+        counters = next(p["counters"] for p in self.ps()["processes"] if p["id"] == process)
+        return int(counters.get(name, 0))
+
     def notes(self, about: str = "") -> list[str]:
         """What handlers have noted so far, in order; of it what begins with `about`."""
         file = self.folder / "notes"

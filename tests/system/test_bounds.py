@@ -66,6 +66,7 @@ def test_a_hundred_thousand_requests_on_one_connection_leave_nothing_behind(clus
         assert cluster.rss(process) < rss + 16 * MIB
     wait_until(lambda: cluster.ps()["server"]["in_flight"] == 0, what="nothing open")
     wait_until(lambda: cluster.pool("work")["in_flight"] == cluster.pool("work")["queued"] == 0, what="no job left")
+    assert cluster.counter("server.1", "abandoned") == cluster.counter("proxy.work", "cancelled") == 0
 
 
 def test_clients_that_do_not_read_a_large_answer_take_bounded_memory_and_nobody_elses_time(cluster: ClusterOfCases):

@@ -103,7 +103,7 @@ def test_one_client_that_leaves_among_thousands_of_requests_costs_no_other_its_a
         connection.sendall(pipelined(f"/many/count?n=of{client}.{n}" for n in range(each)))
     wait_until(lambda: cluster.ps()["server"]["in_flight"] == 1 + clients * each + 1, what="all of them open")
     lonely.close()
-    wait_until(lambda: cluster.ps()["server"]["in_flight"] == 1 + clients * each, what="one less")
+    wait_until(lambda: cluster.counter("proxy.many", "cancelled") == 1, what="the cancel")
     cluster.open_gate("block")
     for client, connection in enumerate(sockets):
         with connection:
