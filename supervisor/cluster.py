@@ -12,22 +12,16 @@ from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from primectl.config.model import Config
-from primectl.config.topology import proxy_id
 from primectl.wire.control import (
     ALL,
-    DrainOrder,
     Hello,
     Kill,
-    KillNow,
     ProcessGone,
     ProcessReady,
     Progress,
     Readiness,
     Refusal,
-    Restart,
-    ResumeOrder,
     Roster,
-    Scale,
     Stop,
     Stopped,
     pool_topic,
@@ -41,21 +35,20 @@ from primectl.wire.stats import (
     Acknowledged,
     ClusterSnapshot,
     ClusterState,
-    PoolSnapshot,
-    ProcessSnapshot,
     ProxySample,
     Ready,
     ReportEnvelope,
-    Role,
     ServerSample,
     WorkerSample,
     WorkerStuck,
 )
-from supervisor import plan
-from supervisor.aggregate import FrontFigures, PoolFigures, is_sound
+from supervisor import orders, picture, plan
+from supervisor.aggregate import is_sound
+from supervisor.books import Books
 from supervisor.causes import Outcome, cause_of, in_words
-from supervisor.drains import Draining, PoolDrain, Resuming
+from supervisor.drains import Draining, Resuming
 from supervisor.events import (
+    SUPERVISOR,
     Action,
     Answer,
     Asked,
@@ -89,7 +82,7 @@ from supervisor.events import (
 from supervisor.lifecycle import LEAVING, READY, Change
 from supervisor.lifecycle import ProcessState as S
 from supervisor.liveness import Liveness, liveness
-from supervisor.operations import Killing, Operation, Rolling, Scaling, Turn, names
+from supervisor.operations import Operation, Rolling, Scaling, Turn
 from supervisor.plan import Dismiss, Force, Forget, Recycle, Retire, Revive, Start, Step
 from supervisor.process import Process
 from supervisor.restart import backoff_s, is_spent, was_killed_from_outside
@@ -136,8 +129,7 @@ class Cluster:
         self._began_at = 0.0
         self._beat_at = 0.0
         self._begun = False
-        self._processes: dict[str, Process] = {}
-        self._targets = {pool: settings.workers for pool, settings in config.pools.items()}
+        self._books = Books(config, self._next_command)
         self._operations: list[Operation] = []
         self._stopping: Stopping | None = None
         self._failure: StartFailure | None = None
@@ -146,11 +138,8 @@ class Cluster:
         self._progress: dict[int, Progress] = {}
         """What each operation's askers were told last, by its identity."""
         self._shown = ""
-        self._drains = {pool: PoolDrain(pool, self._next_command) for pool in config.pools}
-        self._pools = {pool: PoolFigures() for pool in config.pools}
-        self._front = FrontFigures()
         self._told_dead_letters = 0
-        self._myself = Process("supervisor", Kind.SERVER, "", 0)
+        self._myself = Process(SUPERVISOR, Kind.SERVER, "", 0)
         self._myself.pid = pid
         self._out: list[Action] = []
         self._moved = False
@@ -197,11 +186,11 @@ class Cluster:
             case Spawned():
                 self._spawned(event)
             case Exited():
-                process = self._current(event.process, event.incarnation)
+                process = self._books.current(event.process, event.incarnation)
                 if process is not None and process.alive:
                     self._ended(process, event.status, event.tail, now)
             case HandlerImported():
-                zygote = self._current(event.process, event.incarnation)
+                zygote = self._books.current(event.process, event.incarnation)
                 if zygote is not None and zygote.state is S.STARTING:
                     self._became_ready(zygote, now)
             case HandlerFailed():
@@ -225,45 +214,35 @@ class Cluster:
         self._beat_at = now + BEAT_S
         self._tell("starting", self._name, f"starting, listening on {listen}")
 
-    def _current(self, process: str, incarnation: int) -> Process | None:
-        """The record of a process, if this word is of its present life."""
-        record = self._processes.get(process)
-        return record if record is not None and record.incarnation == incarnation else None
-
     # --- wanted and actual --------------------------------------------------------------------------------------------
 
     def _wanted(self) -> plan.Wanted:
-        whole = plan.full(self._config, self._targets)
+        whole = plan.full(self._config, self._books.targets)
         return whole if self._stopping is None else self._stopping.wanted(whole)
-
-    def _seen(self, now: float) -> list[plan.Seen]:
-        return [
-            process.seen(self._is_busy(process, now), self._is_drained(process)) for process in self._processes.values()
-        ]
 
     def _settle(self, now: float) -> None:
         while self._moved and not self._left:
             self._moved = False
             # The stop comes last: whoever waits for the same deaths is answered before the supervisor leaves.
             for operation in sorted(self._operations, key=lambda operation: operation is self._stopping):
-                self._take_turn(operation, operation.advance(self._processes, now), now)
-            for step in plan.reconcile(self._wanted(), self._seen(now), now):
+                self._take_turn(operation, operation.advance(self._books.processes, now), now)
+            for step in plan.reconcile(self._wanted(), self._books.seen(now), now):
                 self._apply(step, now)
             self._fork_what_waits(now)
             self._fail_what_waits_in_vain(now)
             self._judge(now)
         self._deadline = self._earliest()
-        self.is_calm = not self._operations and all(p.state is S.RUNNING for p in self._processes.values())
+        self.is_calm = not self._operations and all(p.state is S.RUNNING for p in self._books.processes.values())
 
     def _apply(self, step: Step, now: float) -> None:
         self._moved = True
         if isinstance(step, Start):
-            process = self._processes.get(step.id)
+            process = self._books.processes.get(step.id)
             if process is None:
-                process = self._processes[step.id] = Process(step.id, step.kind, step.pool, step.number)
+                process = self._books.processes[step.id] = Process(step.id, step.kind, step.pool, step.number)
             self._start(process, now)
             return
-        process = self._processes[step.id]
+        process = self._books.processes[step.id]
         match step:
             case Retire():
                 process.leaving = True
@@ -284,9 +263,9 @@ class Cluster:
             case Forget():
                 if process.state in (S.BACKOFF, S.FAILED):
                     process.change(Change.NOT_WANTED)
-                del self._processes[step.id]
+                del self._books.processes[step.id]
                 if process.kind is Kind.WORKER:
-                    self._out += self._drains[process.pool].forget(process.id, now)
+                    self._out += self._books.drains[process.pool].forget(process.id, now)
             case _:
                 assert_never(step)
 
@@ -305,7 +284,7 @@ class Cluster:
 
     def _fork_what_waits(self, now: float) -> None:
         for pool in self._config.pools:
-            zygote = self._processes.get(zygote_id(pool))
+            zygote = self._books.processes.get(zygote_id(pool))
             if zygote is None or zygote.state is not S.RUNNING:
                 continue
             waiting = [process for process in self._unborn(pool) if not process.asked_for]
@@ -320,12 +299,14 @@ class Cluster:
         if self._config.pools[pool].spawn != "fork":
             return []
         return [
-            p for p in self._processes.values() if p.kind is Kind.WORKER and p.pool == pool and p.alive and not p.pid
+            p
+            for p in self._books.processes.values()
+            if p.kind is Kind.WORKER and p.pool == pool and p.alive and not p.pid
         ]
 
     def _fail_what_waits_in_vain(self, now: float) -> None:
         for pool in self._config.pools:
-            zygote = self._processes.get(zygote_id(pool))
+            zygote = self._books.processes.get(zygote_id(pool))
             if zygote is None or zygote.state is not S.FAILED:
                 continue
             for process in self._unborn(pool):
@@ -337,7 +318,7 @@ class Cluster:
                     self._moved = True
 
     def _revive_zygote(self, worker: Process, now: float) -> None:
-        zygote = self._processes.get(zygote_id(worker.pool))
+        zygote = self._books.processes.get(zygote_id(worker.pool))
         if zygote is not None and zygote.state in (S.BACKOFF, S.FAILED):
             zygote.crashes.clear()
             self._start(zygote, now)
@@ -384,7 +365,7 @@ class Cluster:
     # --- what happens to processes ------------------------------------------------------------------------------------
 
     def _spawned(self, event: Spawned) -> None:
-        process = self._current(event.process, event.incarnation)
+        process = self._books.current(event.process, event.incarnation)
         if process is None or not process.alive:
             self._out.append(SignalStray(event.pid))
             return
@@ -395,7 +376,7 @@ class Cluster:
             self._signal(process, signal.SIGTERM)
 
     def _subscribed(self, name: str, now: float) -> None:
-        process = self._processes.get(name)
+        process = self._books.processes.get(name)
         if process is None or process.state is not S.STARTING:
             return
         process.hello_at = now + HELLO_S
@@ -410,7 +391,7 @@ class Cluster:
         if process.kind is Kind.PROXY:
             self._proxy_is_ready(process, now)
         if process.kind is Kind.WORKER:
-            self._out += self._drains[process.pool].worker_is_ready(process.id, now)
+            self._out += self._books.drains[process.pool].worker_is_ready(process.id, now)
         if process.kind is Kind.SERVER:
             self._told_readiness = None
         if process.kind is Kind.ZYGOTE:
@@ -422,13 +403,12 @@ class Cluster:
     def _proxy_is_ready(self, proxy: Process, now: float) -> None:
         """What it must know before it deals, then to all that it is there."""
         if proxy.restarts:
-            served = [(worker.id, worker.incarnation) for worker in self._workers(proxy.pool) if worker.state in READY]
+            served = [
+                (worker.id, worker.incarnation) for worker in self._books.workers(proxy.pool) if worker.state in READY
+            ]
             self._out.append(Broadcast(process_topic(proxy.id), Roster(served)))
-        self._out += self._drains[proxy.pool].proxy_is_ready(now)
+        self._out += self._books.drains[proxy.pool].proxy_is_ready(now)
         self._out.append(Broadcast(ALL, ProcessReady(proxy.id, proxy.incarnation)))
-
-    def _workers(self, pool: str) -> list[Process]:
-        return [process for process in self._processes.values() if process.kind is Kind.WORKER and process.pool == pool]
 
     def _put_down(self, process: Process, cause: str) -> None:
         """SIGKILL to what will not go on by itself. It did not crash: it is replaced at once, nothing is counted."""
@@ -485,8 +465,8 @@ class Cluster:
                 topics = (pool_topic(process.pool), role_topic(Kind.SERVER))
             case Kind.PROXY:
                 topics = (pool_topic(process.pool), role_topic(Kind.SERVER), role_topic(Kind.WORKER))
-                self._pools[process.pool].proxy_gone()
-                self._drains[process.pool].proxy_is_gone()
+                self._books.pools[process.pool].proxy_gone()
+                self._books.drains[process.pool].proxy_is_gone()
             case Kind.SERVER:
                 topics = (role_topic(Kind.PROXY), role_topic(Kind.WORKER))
                 self._server_gone(process)
@@ -500,8 +480,8 @@ class Cluster:
     def _server_gone(self, process: Process) -> None:
         stopping = self._stopping
         if stopping is not None and process.id not in stopping.cancelled:
-            stopping.cancelled[process.id] = self._front.in_flight(process.id)
-        self._front.server_gone(process.id)
+            stopping.cancelled[process.id] = self._books.front.in_flight(process.id)
+        self._books.front.server_gone(process.id)
 
     def _zygote_gone(self, zygote: Process, now: float) -> None:
         """What it was asked to fork and has not reported is asked of the next one, under a new incarnation, so that a
@@ -516,7 +496,7 @@ class Cluster:
                 self._ended(process, None, (), now)
 
     def _handler_failed(self, event: HandlerFailed) -> None:
-        zygote = self._current(event.process, event.incarnation)
+        zygote = self._books.current(event.process, event.incarnation)
         if zygote is None or not zygote.alive:
             return
         lines = tuple(event.traceback.rstrip().splitlines()) or ("no reason was given",)
@@ -544,7 +524,7 @@ class Cluster:
 
     def _heard(self, envelope: ReportEnvelope, now: float) -> None:
         report = envelope.report
-        process = self._processes.get(envelope.sender)
+        process = self._books.processes.get(envelope.sender)
         if process is None or process.incarnation != envelope.incarnation:
             self._heard_stranger(envelope, process)
             return
@@ -577,8 +557,8 @@ class Cluster:
 
     def _heard_proxy(self, proxy: Process, sample: ProxySample, now: float) -> None:
         proxy.jobs, proxy.counters = sample.done, sample.counters
-        self._pools[proxy.pool].add(proxy.incarnation, sample, now)
-        self._drains[proxy.pool].heard(sample)
+        self._books.pools[proxy.pool].add(proxy.incarnation, sample, now)
+        self._books.drains[proxy.pool].heard(sample)
         self._moved |= self._is_draining(proxy.pool)
 
     def _acknowledged(self, process: Process, command: int) -> None:
@@ -586,11 +566,11 @@ class Cluster:
             process.acknowledged = True
             process.deadline = None
         elif process.kind is Kind.PROXY:
-            self._drains[process.pool].acknowledged(command)
+            self._books.drains[process.pool].acknowledged(command)
             self._moved = True
 
     def _stuck(self, report: WorkerStuck) -> None:
-        worker = self._current(report.worker, report.incarnation)
+        worker = self._books.current(report.worker, report.incarnation)
         if worker is None or worker.kind is not Kind.WORKER or worker.state not in READY:
             return
         request = plan.printable(report.request)
@@ -604,7 +584,7 @@ class Cluster:
         process.jobs = sample.requests
         process.counters = sample.counters
         if process.alive:
-            self._front.add(process.id, process.incarnation, sample, now)
+            self._books.front.add(process.id, process.incarnation, sample, now)
         if sample.draining and self._stopping is not None:
             self._stopping.finished[process.id] = sample.counters.get("finished", 0)
             self._stopping.cancelled[process.id] = sample.counters.get("cancelled", 0)
@@ -617,7 +597,7 @@ class Cluster:
             self._out.append(SignalStray(envelope.report.pid))
 
     def _probed(self, event: Probed, now: float) -> None:
-        process = self._myself if event.process == "supervisor" else self._current(event.process, event.incarnation)
+        process = self._myself if event.process == SUPERVISOR else self._books.current(event.process, event.incarnation)
         if process is None:
             return
         process.cpu_percent, process.rss_bytes = event.cpu_percent, event.rss_bytes
@@ -631,24 +611,9 @@ class Cluster:
             self._tell("suspended", process.id, text)
             self._put_down(process, f"stopped for {for_s:.1f} s")
 
-    def _is_busy(self, process: Process, now: float) -> bool:
-        if process.kind is not Kind.WORKER or process.state not in READY:
-            return False
-        load = self._pools[process.pool].load(process.id, process.incarnation, now)
-        return process.busy if load is None else load.holding > 0
-
-    def _is_drained(self, process: Process) -> bool:
-        return process.kind is Kind.WORKER and self._drains[process.pool].covers(process.id)
-
     def _is_draining(self, pool: str) -> bool:
         """Whether somebody waits for a drain in this pool."""
         return any(isinstance(operation, Draining) and operation.pool == pool for operation in self._operations)
-
-    def _held_jobs(self, process: Process, now: float) -> int:
-        if process.kind is not Kind.WORKER:
-            return 0
-        load = self._pools[process.pool].load(process.id, process.incarnation, now)
-        return int(process.busy) if load is None else max(0, load.holding)
 
     def _count(self, name: str, by: int = 1) -> None:
         self.counters[name] = self.counters.get(name, 0) + by
@@ -657,7 +622,7 @@ class Cluster:
 
     def _ticked(self, now: float) -> None:
         self._moved = True
-        for process in list(self._processes.values()):
+        for process in list(self._books.processes.values()):
             if process.hello_at is not None and now >= process.hello_at:
                 self._greet_again(process, now)
             if process.deadline is None or now < process.deadline:
@@ -674,7 +639,7 @@ class Cluster:
             self._told_readiness = None
             self._look_for_silence(now)
             self._tell_of_dead_letters()
-        for drain in self._drains.values():
+        for drain in self._books.drains.values():
             self._out += drain.tell_again(now)
 
     def _greet_again(self, process: Process, now: float) -> None:
@@ -691,14 +656,14 @@ class Cluster:
             return
         if process.kind is Kind.WORKER:
             # Its zygote has been asked and says nothing: it hangs, and everybody else waits for it too.
-            zygote = self._processes.get(zygote_id(process.pool))
+            zygote = self._books.processes.get(zygote_id(process.pool))
             if zygote is not None and zygote.pid:
                 self._signal(zygote, signal.SIGKILL)
                 return
         self._ended(process, None, (), now)
 
     def _look_for_silence(self, now: float) -> None:
-        for process in self._processes.values():
+        for process in self._books.processes.values():
             if process.state is not S.RUNNING or process.kind is Kind.ZYGOTE:
                 continue
             health = liveness(now - process.heard_at)
@@ -711,7 +676,7 @@ class Cluster:
             process.liveness = health
 
     def _tell_of_dead_letters(self) -> None:
-        count = self._front.dead_letters - self._told_dead_letters
+        count = self._books.front.dead_letters - self._told_dead_letters
         if count > 0:
             self._told_dead_letters += count
             what = "1 request could" if count == 1 else f"{count} requests could"
@@ -719,61 +684,35 @@ class Cluster:
             self._tell("dead_letter", self._name, text)
 
     def _earliest(self) -> float | None:
-        deadlines = [process.deadline for process in self._processes.values() if process.deadline is not None]
-        deadlines += [process.hello_at for process in self._processes.values() if process.hello_at is not None]
-        deadlines += [deadline for drain in self._drains.values() if (deadline := drain.next_deadline()) is not None]
-        deadlines += [deadline for operation in self._operations if (deadline := operation.next_deadline()) is not None]
-        return min(deadlines, default=None)
+        processes = self._books.processes.values()
+        waiting: list[float | None] = [process.deadline for process in processes]
+        waiting += [process.hello_at for process in processes]
+        waiting += [drain.next_deadline() for drain in self._books.drains.values()]
+        waiting += [operation.next_deadline() for operation in self._operations]
+        return min((deadline for deadline in waiting if deadline is not None), default=None)
 
     # --- the state of the whole ---------------------------------------------------------------------------------------
 
     def _judge(self, now: float) -> None:
         """Has it come up; what is it waiting for; may clients come."""
         if self._state is ClusterState.STARTING:
-            waiting = [process for process in self._processes.values() if process.state is not S.RUNNING]
+            waiting = [process for process in self._books.processes.values() if process.state is not S.RUNNING]
             if not waiting and not self._moved:
                 self._state = ClusterState.RUNNING
                 self._show("")
                 self._tell("running", self._name, f"running, {now - self._began_at:.2f} s after its start")
                 self._out.append(CameUp())
             elif waiting:
-                self._show(self._waiting_for(waiting))
-        readiness = self._readiness()
+                self._show(picture.waiting_for(waiting, self._books))
+        readiness = picture.readiness(self._books, self._state)
         if readiness != self._told_readiness:
             self._told_readiness = readiness
             self._out.append(Broadcast(role_topic(Kind.SERVER), readiness))
-
-    def _waiting_for(self, waiting: list[Process]) -> str:
-        importing = [process.pool for process in waiting if process.kind is Kind.ZYGOTE]
-        shown = [process.id for process in waiting if process.kind is not Kind.ZYGOTE]
-        total = sum(process.kind is not Kind.ZYGOTE for process in self._processes.values())
-        text = f"{total - len(shown)} of {total} processes ready"
-        if importing:
-            return f"{text}, importing the handler of {names(importing)}"
-        return f"{text}, waiting for {names(shown)}" if shown else text
 
     def _show(self, text: str) -> None:
         if text != self._shown:
             self._shown = text
             self._out.append(ShowProgress(text))
-
-    def _readiness(self) -> Readiness:
-        if self._state is not ClusterState.RUNNING:
-            return Readiness(False, f"the cluster is {self._state}")
-        for pool, target in self._targets.items():
-            if not target:
-                continue
-            proxy = self._processes.get(proxy_id(pool))
-            if proxy is None or proxy.state is not S.RUNNING:
-                return Readiness(False, f"pool {pool} has no proxy")
-            if self._drains[pool].whole:
-                return Readiness(False, f"pool {pool} is draining")
-            there = [worker for worker in self._workers(pool) if worker.state is S.RUNNING]
-            if not there:
-                return Readiness(False, f"pool {pool} has no worker")
-            if all(map(self._is_drained, there)):
-                return Readiness(False, f"all workers of pool {pool} are draining")
-        return Readiness(True)
 
     def _tell(self, kind: str, subject: str, text: str, operator: str = "") -> None:
         self._out.append(Tell(kind, subject, text, operator))
@@ -791,21 +730,24 @@ class Cluster:
             self._refuse(event, *refusal)
             return
         self._moved = True
-        match order:
-            case Scale():
-                self._scale(event, order, now)
-            case Kill():
-                self._kill(event, order, now)
-            case Restart():
-                self._restart(event, order, now)
-            case DrainOrder():
-                self._drain(event, order, now)
-            case ResumeOrder():
-                self._resume(event, order, now)
-            case Stop():
-                self._stop(event, order, now)
-            case _:
-                assert_never(order)
+        if isinstance(order, Stop):
+            self._stop(event, order, now)
+            return
+        accepted = orders.accept(order, event, self._books, self._next_command, now)
+        if isinstance(accepted, orders.Refused):
+            self._refuse(event, *accepted)
+            return
+        self._out += accepted.actions
+        for operation in list(self._operations):
+            self._overtake(operation, accepted.operation)
+        self._operations.append(accepted.operation)
+        for step in accepted.steps:
+            self._apply(step, now)
+
+    def _overtake(self, older: Operation, newer: Operation) -> None:
+        if isinstance(older, Scaling) and isinstance(newer, Scaling) and older.pool == newer.pool:
+            result = older.overtaken(newer.target)
+            self._finish(older, result.status, result.body)
 
     def _impossible(self, order: Order) -> tuple[int, Refusal] | None:
         if self._left or self._failure is not None:
@@ -823,106 +765,6 @@ class Cluster:
             self._out.append(Answer(event.asker, status, refusal))
         self._tell("refused", self._name, refusal.what, event.operator)
 
-    def _scale(self, event: Asked, order: Scale, now: float) -> None:
-        if order.pool not in self._targets:
-            self._refuse(event, 404, plan.unknown_pool(order.pool, self._targets))
-            return
-        before = self._targets[order.pool]
-        target = plan.size(order.workers, before, self._config.pools[order.pool].max_workers, order.pool)
-        if isinstance(target, Refusal):
-            self._refuse(event, 400, target)
-            return
-        self._tell("scale", order.pool, f"scale {order.pool} from {before} to {target}", event.operator)
-        for operation in list(self._operations):
-            if isinstance(operation, Scaling) and operation.pool == order.pool:
-                result = operation.overtaken(target)
-                self._finish(operation, result.status, result.body)
-        self._targets[order.pool] = target
-        for process in list(self._processes.values()):
-            if process.pool == order.pool and process.kind is Kind.WORKER and process.state is S.FAILED:
-                self._apply(Revive(process.id), now)
-        self._operations.append(Scaling(order.pool, before, target, now, order.timeout_s, event.operator, event.asker))
-
-    def _targeted(self, event: Asked, target: str, now: float) -> plan.Target | None:
-        if target == self._myself.id:
-            refusal = Refusal("the supervisor cannot be addressed", mend="`primectl down` stops the cluster")
-            self._refuse(event, 400, refusal)
-            return None
-        found = plan.resolve(target, self._targets, self._seen(now))
-        if isinstance(found, Refusal):
-            self._refuse(event, 404, found)
-            return None
-        return found
-
-    def _kill(self, event: Asked, order: Kill, now: float) -> None:
-        target = self._targeted(event, order.target, now)
-        if target is None:
-            return
-        victims = [self._processes[name] for name in target.processes if self._processes[name].alive]
-        deaf = [process.id for process in victims if process.state is S.STARTING]
-        self._tell("kill", order.target, f"KILL to {order.target}: {len(victims)} processes", event.operator)
-        self._operations.append(
-            Killing(
-                order.target,
-                {process.id: process.incarnation for process in victims},
-                deaf,
-                sum(self._held_jobs(process, now) for process in victims),
-                now,
-                order.grace_s,
-                order.timeout_s,
-                event.operator,
-                event.asker,
-            )
-        )
-        command = KillNow(self._next_command())
-        self._out += [Broadcast(topic, command) for topic in target.topics]
-        for process in victims:
-            self._apply(Force(process.id) if process.id in deaf else Dismiss(process.id), now)
-
-    def _restart(self, event: Asked, order: Restart, now: float) -> None:
-        target = self._targeted(event, order.target, now)
-        if target is None:
-            return
-        members = [self._processes[name] for name in target.processes]
-        self._tell("restart", order.target, f"restart {order.target}: {len(members)} processes", event.operator)
-        self._operations.append(Rolling(order.target, members, now, order.timeout_s, event.operator, event.asker))
-
-    def _drain(self, event: Asked, order: DrainOrder, now: float) -> None:
-        found = self._drainable(event, order.target)
-        if found is None:
-            return
-        drain, worker = found
-        what = worker or f"pool {drain.pool}"
-        self._tell("drain", order.target, f"drain {what}: no more jobs for it", event.operator)
-        self._out += drain.drain(worker, now)
-        self._operations.append(
-            Draining(order.target, drain, worker, now, order.timeout_s, event.operator, event.asker)
-        )
-
-    def _resume(self, event: Asked, order: ResumeOrder, now: float) -> None:
-        found = self._drainable(event, order.target)
-        if found is None:
-            return
-        drain, worker = found
-        if worker and drain.whole:
-            refusal = Refusal(
-                f"pool {drain.pool} is draining as a whole", worker, f"`primectl resume {drain.pool}` ends that"
-            )
-            self._refuse(event, 409, refusal)
-            return
-        self._out += drain.resume(worker, now)
-        self._operations.append(Resuming(order.target, drain, worker, now, event.operator, event.asker))
-
-    def _drainable(self, event: Asked, target: str) -> tuple[PoolDrain, str] | None:
-        """The pool that a target is in, and which of its workers it is; "" for all of them and those to come."""
-        if target in self._drains:
-            return self._drains[target], ""
-        found = plan.drainable(target, self._targets, self._seen(self._now))
-        if isinstance(found, plan.Seen):
-            return self._drains[found.pool], found.id
-        self._refuse(event, *found)
-        return None
-
     def _stop(self, event: Asked, order: Stop, now: float) -> None:
         if self._stopping is not None:
             self._stopping.hasten(now, order.timeout_s, event.asker)
@@ -936,7 +778,7 @@ class Cluster:
             self._finish(operation, 409, Refusal(f"cluster {self._name} is stopping"))
 
     def _begin_stop(self, timeout_s: float, operator: str, asker: Asker | None) -> None:
-        present = sum(process.alive and process.kind is not Kind.ZYGOTE for process in self._processes.values())
+        present = sum(process.alive and process.kind is not Kind.ZYGOTE for process in self._books.processes.values())
         self._stopping = Stopping(self._name, present, self._now, timeout_s, operator, asker, self._next_command)
         self._operations.append(self._stopping)
 
@@ -971,89 +813,14 @@ class Cluster:
     def snapshot(self) -> ClusterSnapshot:
         """As of the last event; `time` and the shells' counters are filled in by the shell."""
         now = self._now
-        busy = {process.id: self._is_busy(process, now) for process in self._processes.values()}
-        shown = [process for process in self._processes.values() if process.kind is not Kind.ZYGOTE]
-        shown.sort(key=_reading_order(list(self._config.pools)))
         return ClusterSnapshot(
             cluster=self._name,
             state=self._state,
             uptime_s=now - self._began_at if self._begun else 0.0,
             config=self._config_path,
-            pools=[self._pool_snapshot(pool, busy, now) for pool in self._config.pools],
-            processes=[
-                self._supervisor_snapshot(now),
-                *(self._process_snapshot(process, busy[process.id], now) for process in shown),
-            ],
-            front=self._front.snapshot(self._listen, now),
+            pools=picture.pools(self._books, now),
+            processes=[picture.supervisor(self._myself, now), *picture.processes(self._books, now)],
+            front=self._books.front.snapshot(self._listen, now),
             progress=self._shown,
             counters=dict(self.counters),
         )
-
-    def _pool_snapshot(self, pool: str, busy: dict[str, bool], now: float) -> PoolSnapshot:
-        settings = self._config.pools[pool]
-        workers = self._workers(pool)
-        there = [worker for worker in workers if worker.state in READY]
-        at_work = sum(busy[worker.id] for worker in there)
-        base = PoolSnapshot(
-            name=pool,
-            target=self._targets[pool],
-            workers=len(there),
-            busy=at_work,
-            idle=len(there) - at_work,
-            starting=sum(worker.state in (S.STARTING, S.BACKOFF) for worker in workers),
-            draining=sum(_shown_state(worker, self._is_drained(worker)) is S.DRAINING for worker in workers),
-            failed_workers=sum(worker.state is S.FAILED for worker in workers),
-            max_workers=settings.max_workers,
-            max_queue=settings.max_queue,
-            state="draining" if self._drains[pool].whole else "running",
-        )
-        return self._pools[pool].snapshot(base, now)
-
-    def _process_snapshot(self, process: Process, busy: bool, now: float) -> ProcessSnapshot:
-        alive = process.alive
-        return ProcessSnapshot(
-            id=process.id,
-            role=process.kind.role,
-            pool=process.pool,
-            pid=process.pid if alive else 0,
-            state=_shown_state(process, self._is_drained(process)),
-            busy=busy,
-            uptime_s=now - process.began_at if alive else 0.0,
-            restarts=process.restarts,
-            jobs=process.jobs,
-            cpu_percent=process.cpu_percent if alive else 0.0,
-            rss_bytes=process.rss_bytes if alive else 0,
-            job_s=process.job_s if busy else 0.0,
-            heartbeat_age_s=max(0.0, now - process.heard_at) if process.state in READY else 0.0,
-            cause=process.cause,
-            counters={name: count for name, count in process.counters.items() if count} if alive else {},
-        )
-
-    def _supervisor_snapshot(self, now: float) -> ProcessSnapshot:
-        myself = self._myself
-        return ProcessSnapshot(
-            id=myself.id,
-            role=Role.SUPERVISOR,
-            pid=myself.pid,
-            state=S.RUNNING,
-            uptime_s=now - myself.began_at,
-            cpu_percent=myself.cpu_percent,
-            rss_bytes=myself.rss_bytes,
-        )
-
-
-def _shown_state(process: Process, drained: bool) -> S:
-    """A worker that is drained runs on, and is shown by what an operator has asked of it."""
-    return S.DRAINING if drained and process.state is S.RUNNING else process.state
-
-
-def _reading_order(pools: list[str]) -> Callable[[Process], tuple[int, int, int]]:
-    """Servers, then pool by pool in the file's order: its proxy, its workers by number."""
-    rank = {pool: index for index, pool in enumerate(pools)}
-
-    def key(process: Process) -> tuple[int, int, int]:
-        if process.kind is Kind.SERVER:
-            return 0, 0, process.number
-        return 1 + rank[process.pool], int(process.kind is Kind.WORKER), process.number
-
-    return key

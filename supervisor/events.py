@@ -28,6 +28,10 @@ class Kind(StrEnum):
         return Role(self.value)
 
 
+SUPERVISOR = "supervisor"
+"""The id of the supervisor itself."""
+
+
 def zygote_id(pool: str) -> str:
     return f"zygote.{pool}"
 

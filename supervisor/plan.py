@@ -196,20 +196,6 @@ def resolve(target: str, pools: Collection[str], processes: Iterable[Seen]) -> T
     return Refusal(f'no pool or process is called "{printable(target)}"', mend=nearest(target, [*pools, *known, ALL]))
 
 
-def drainable(target: str, pools: Collection[str], processes: Iterable[Seen]) -> Seen | tuple[int, Refusal]:
-    """The worker that is called so, else a status and why not. That pools can be drained too is the caller's to see."""
-    seen = [process for process in processes if process.kind is not Kind.ZYGOTE]
-    found = next((process for process in seen if process.id == target), None)
-    if found is not None and found.kind is Kind.WORKER:
-        return found
-    workers = [process.id for process in seen if process.kind is Kind.WORKER]
-    if found is not None and found.kind is Kind.PROXY:
-        return 400, Refusal(f"{target} cannot be drained, its pool can", mend=f'The pool is called "{found.pool}"')
-    if found is not None or target in (ALL, "supervisor"):
-        return 400, Refusal(f"{target} cannot be drained: pools and workers can", mend=nearest("", [*pools, *workers]))
-    return 404, Refusal(f'no pool or worker is called "{printable(target)}"', mend=nearest(target, [*pools, *workers]))
-
-
 def size(workers: str, before: int, most: int, pool: str) -> int | Refusal:
     """What "8", "+2" or "-1" makes of a pool of `before` workers."""
     mend = f'Give a number of 0 to {most}, or a change such as "+2" or "-1"'

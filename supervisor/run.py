@@ -33,6 +33,7 @@ from supervisor.channel import EVENTS, LOGS, SNAPSHOTS, Channel
 from supervisor.cluster import Cluster
 from supervisor.eventlog import EventLog
 from supervisor.events import (
+    SUPERVISOR,
     Action,
     Answer,
     Asked,
@@ -215,7 +216,7 @@ class Supervisor:
         self._loop.set_exception_handler(self._on_fault)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
-        self._probe.add("supervisor", 0, os.getpid())
+        self._probe.add(SUPERVISOR, 0, os.getpid())
         self._every(ROUND_S / TURNS, self._look)
         self._every(FEED_S, self._feed)
         self._every(HOUSEKEEPING_S, self._keep_house)

@@ -1,0 +1,61 @@
+"""All that the supervisor knows of a cluster at this moment, and the questions that everybody asks of it.
+
+Only `cluster` writes in it; `picture` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from primectl.config.model import Config
+from supervisor import plan
+from supervisor.aggregate import FrontFigures, PoolFigures
+from supervisor.drains import PoolDrain
+from supervisor.events import Kind
+from supervisor.lifecycle import READY, ProcessState
+from supervisor.process import Process
+
+
+class Books:
+    """Processes by id, and for each pool its size, its figures and its drains."""
+
+    def __init__(self, config: Config, next_command: Callable[[], int]) -> None:
+        self.config = config
+        self.processes: dict[str, Process] = {}
+        self.targets = {pool: settings.workers for pool, settings in config.pools.items()}
+        self.pools = {pool: PoolFigures() for pool in config.pools}
+        self.drains = {pool: PoolDrain(pool, next_command) for pool in config.pools}
+        self.front = FrontFigures()
+
+    def current(self, process: str, incarnation: int) -> Process | None:
+        """The record of a process, if this word is of its present life."""
+        record = self.processes.get(process)
+        return record if record is not None and record.incarnation == incarnation else None
+
+    def workers(self, pool: str) -> list[Process]:
+        return [process for process in self.processes.values() if process.kind is Kind.WORKER and process.pool == pool]
+
+    def seen(self, now: float) -> list[plan.Seen]:
+        return [
+            process.seen(self.is_busy(process, now), self.is_drained(process)) for process in self.processes.values()
+        ]
+
+    def is_busy(self, process: Process, now: float) -> bool:
+        if process.kind is not Kind.WORKER or process.state not in READY:
+            return False
+        load = self.pools[process.pool].load(process.id, process.incarnation, now)
+        return process.busy if load is None else load.holding > 0
+
+    def held_jobs(self, process: Process, now: float) -> int:
+        if process.kind is not Kind.WORKER:
+            return 0
+        load = self.pools[process.pool].load(process.id, process.incarnation, now)
+        return int(process.busy) if load is None else max(0, load.holding)
+
+    def is_drained(self, process: Process) -> bool:
+        return process.kind is Kind.WORKER and self.drains[process.pool].covers(process.id)
+
+    def shown_state(self, process: Process) -> ProcessState:
+        """A worker that is drained runs on, and is shown by what an operator has asked of it."""
+        drained = process.state is ProcessState.RUNNING and self.is_drained(process)
+        return ProcessState.DRAINING if drained else process.state

@@ -1,0 +1,157 @@
+"""What an order comes to: the operation that it begins and what is done at once, or a refusal in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, assert_never
+
+from primectl.wire.control import ALL, DrainOrder, Kill, KillNow, Refusal, Restart, ResumeOrder, Scale
+from supervisor import plan
+from supervisor.books import Books
+from supervisor.drains import Draining, PoolDrain, Resuming
+from supervisor.events import SUPERVISOR, Action, Asked, Broadcast, Kind, Tell
+from supervisor.lifecycle import ProcessState as S
+from supervisor.operations import Killing, Operation, Rolling, Scaling
+from supervisor.plan import Dismiss, Force, Revive, Step
+
+
+class Accepted(NamedTuple):
+    """`actions` and then `steps` are what comes of it at once; the rest is the operation's."""
+
+    operation: Operation
+    actions: list[Action]
+    steps: list[Step]
+
+
+class Refused(NamedTuple):
+    """`status` as in HTTP."""
+
+    status: int
+    refusal: Refusal
+
+
+TakesTime = Scale | Kill | Restart | DrainOrder | ResumeOrder
+
+
+def accept(order: TakesTime, asked: Asked, books: Books, command: Callable[[], int], now: float) -> Accepted | Refused:
+    """Begin `order`, as `asked`; `command` numbers what is broadcast. The books get the new size, the new drain."""
+    match order:
+        case Scale():
+            return _scale(order, asked, books, now)
+        case Kill():
+            return _kill(order, asked, books, command, now)
+        case Restart():
+            return _restart(order, asked, books, now)
+        case DrainOrder():
+            return _drain(order, asked, books, now)
+        case ResumeOrder():
+            return _resume(order, asked, books, now)
+        case _:
+            assert_never(order)
+
+
+def _scale(order: Scale, asked: Asked, books: Books, now: float) -> Accepted | Refused:
+    pool = order.pool
+    if pool not in books.targets:
+        return Refused(404, plan.unknown_pool(pool, books.targets))
+    before = books.targets[pool]
+    target = plan.size(order.workers, before, books.config.pools[pool].max_workers, pool)
+    if isinstance(target, Refusal):
+        return Refused(400, target)
+    books.targets[pool] = target
+    return Accepted(
+        Scaling(pool, before, target, now, order.timeout_s, asked.operator, asked.asker),
+        [Tell("scale", pool, f"scale {pool} from {before} to {target}", asked.operator)],
+        [Revive(worker.id) for worker in books.workers(pool) if worker.state is S.FAILED],
+    )
+
+
+def _kill(order: Kill, asked: Asked, books: Books, command: Callable[[], int], now: float) -> Accepted | Refused:
+    target = _addressed(order.target, books, now)
+    if isinstance(target, Refused):
+        return target
+    victims = [books.processes[name] for name in target.processes if books.processes[name].alive]
+    deaf = [process.id for process in victims if process.state is S.STARTING]
+    operation = Killing(
+        order.target,
+        {process.id: process.incarnation for process in victims},
+        deaf,
+        sum(books.held_jobs(process, now) for process in victims),
+        now,
+        order.grace_s,
+        order.timeout_s,
+        asked.operator,
+        asked.asker,
+    )
+    kill = KillNow(command())
+    text = f"KILL to {order.target}: {len(victims)} processes"
+    return Accepted(
+        operation,
+        [
+            Tell("kill", order.target, text, asked.operator),
+            *(Broadcast(topic, kill) for topic in target.topics),
+        ],
+        [Force(process.id) if process.id in deaf else Dismiss(process.id) for process in victims],
+    )
+
+
+def _restart(order: Restart, asked: Asked, books: Books, now: float) -> Accepted | Refused:
+    target = _addressed(order.target, books, now)
+    if isinstance(target, Refused):
+        return target
+    members = [books.processes[name] for name in target.processes]
+    return Accepted(
+        Rolling(order.target, members, now, order.timeout_s, asked.operator, asked.asker),
+        [Tell("restart", order.target, f"restart {order.target}: {len(members)} processes", asked.operator)],
+        [],
+    )
+
+
+def _addressed(target: str, books: Books, now: float) -> plan.Target | Refused:
+    if target == SUPERVISOR:
+        return Refused(400, Refusal("the supervisor cannot be addressed", mend="`primectl down` stops the cluster"))
+    found = plan.resolve(target, books.targets, books.seen(now))
+    return Refused(404, found) if isinstance(found, Refusal) else found
+
+
+def _drain(order: DrainOrder, asked: Asked, books: Books, now: float) -> Accepted | Refused:
+    found = _drainable(order.target, books, now)
+    if isinstance(found, Refused):
+        return found
+    drain, worker = found
+    text = f"drain {worker or f'pool {drain.pool}'}: no more jobs for it"
+    return Accepted(
+        Draining(order.target, drain, worker, now, order.timeout_s, asked.operator, asked.asker),
+        [Tell("drain", order.target, text, asked.operator), *drain.drain(worker, now)],
+        [],
+    )
+
+
+def _resume(order: ResumeOrder, asked: Asked, books: Books, now: float) -> Accepted | Refused:
+    found = _drainable(order.target, books, now)
+    if isinstance(found, Refused):
+        return found
+    drain, worker = found
+    if worker and drain.whole:
+        mend = f"`primectl resume {drain.pool}` ends that"
+        return Refused(409, Refusal(f"pool {drain.pool} is draining as a whole", worker, mend))
+    resuming = Resuming(order.target, drain, worker, now, asked.operator, asked.asker)
+    return Accepted(resuming, [*drain.resume(worker, now)], [])
+
+
+def _drainable(target: str, books: Books, now: float) -> tuple[PoolDrain, str] | Refused:
+    """The drains of the pool that is meant, and the worker of it; "" for the pool."""
+    if target in books.drains:
+        return books.drains[target], ""
+    seen = [process for process in books.seen(now) if process.kind is not Kind.ZYGOTE]
+    found = next((process for process in seen if process.id == target), None)
+    if found is not None and found.kind is Kind.WORKER:
+        return books.drains[found.pool], found.id
+    known = [*books.drains, *(process.id for process in seen if process.kind is Kind.WORKER)]
+    if found is not None and found.kind is Kind.PROXY:
+        return Refused(400, Refusal(f"{target} cannot be drained, its pool can", mend=f'It is called "{found.pool}"'))
+    if found is not None or target in (ALL, SUPERVISOR):
+        mend = plan.nearest("", known)
+        return Refused(400, Refusal(f"{target} cannot be drained: pools and workers can", mend=mend))
+    what = f'no pool or worker is called "{plan.printable(target)}"'
+    return Refused(404, Refusal(what, mend=plan.nearest(target, known)))
