@@ -32,6 +32,7 @@ from primectl.server.backlog import Backlog
 from primectl.server.client import IDLE_GRACE_S, Client, Slot
 from primectl.server.deadletter import dead_letter
 from primectl.server.ledger import Ledger, Open
+from primectl.server.memory import return_large_blocks
 from primectl.server.routes import Match, RouteTable, WrongMethod, respond
 from primectl.server.upstream import Upstream
 from primectl.server.wheel import Wheel
@@ -56,7 +57,7 @@ from primectl.wire.stats import Acknowledged, Role, ServerSample
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 """RFC 9110 9.2.2."""
 MESSAGES_A_TURN = 64
-ANSWER_QUEUE = 8
+ANSWER_QUEUE = 4
 """High-water mark of the loopback, in messages a peer: each may be a body of many megabytes."""
 TICK_S = 0.05
 SAMPLE_S = 0.25
@@ -657,6 +658,7 @@ async def run(me: child.Child, listener: socket.socket) -> None:
 def main() -> None:
     options = child.arguments("primectl.server", ("--id", "--incarnation", "--listen-fd"))
     me = child.become(child.read_cluster_file(options.cluster_file), options.id, int(options.incarnation))
+    return_large_blocks()
     listener = socket.socket(fileno=int(options.listen_fd))
     listener.setblocking(False)
     uvloop.run(run(me, listener))
