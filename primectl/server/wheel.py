@@ -32,12 +32,6 @@ class Wheel(Generic[ItemT]):
         self._slot_of[item] = slot
         self._slots.setdefault(slot, set()).add(item)
 
-    def not_later(self, item: ItemT, at: float) -> None:
-        """An item is due at `at`, unless it is earlier anyway."""
-        before = self._slot_of.get(item)
-        if before is None or int(at / SLOT_S) + 1 < before:
-            self.set(item, at)
-
     def drop(self, item: ItemT) -> None:
         """Forget an item, if it is known."""
         slot = self._slot_of.pop(item, None)
