@@ -46,7 +46,6 @@ _SGR = {
     "stopping": "33",
     "backoff": "33",
     "SLOW": "33",
-    "DRAIN": "33",
     "failed": "31",
     "FULL": "31",
     "DOWN": "31",
@@ -145,7 +144,7 @@ def cut_painted(line: str, width: int) -> str:
 
 
 def _state_sgr(word: str) -> str:
-    return _SGR.get(word, "31" if word.startswith("DEAD") else "")
+    return _SGR.get(word, "31" if word.startswith("DEAD") else "33" if word.startswith("DRAIN") else "")
 
 
 # --- answers to orders ------------------------------------------------------------------------------------------------

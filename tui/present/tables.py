@@ -159,7 +159,7 @@ def pool_state(pool: PoolSnapshot, growth: float = 0.0) -> PoolState:
     if pool.workers > pool.target:
         return PoolState("SHRINK", Tone.ACCENT)
     if pool.draining:
-        return PoolState("DRAIN", Tone.ACCENT)
+        return PoolState(f"DRAIN{pool.draining}", Tone.ACCENT)
     return PoolState("ok", Tone.GOOD)
 
 

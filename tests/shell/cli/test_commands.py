@@ -15,7 +15,18 @@ import pytest
 from primectl.config import topology
 from primectl.config.topology import Place
 from primectl.wire import frames
-from primectl.wire.control import Kill, Killed, Progress, Refusal, Scale, Scaled
+from primectl.wire.control import (
+    Drained,
+    DrainOrder,
+    Kill,
+    Killed,
+    Progress,
+    Refusal,
+    Resumed,
+    ResumeOrder,
+    Scale,
+    Scaled,
+)
 from tests.support.fake_supervisor import FakeSupervisor, PidFile, replies
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -168,6 +179,37 @@ def test_a_kill_that_not_all_acknowledge_fails(run: Run, place: Place) -> None:
     lock.close()
     assert (done.returncode, done.stdout) == (1, "KILL acknowledged by 1 of 2 in 1.00 s; still there: a.2\n")
     assert frames.body(supervisor.seen[0].body, Kill).target == "all"
+
+
+def test_drain_and_resume_send_their_order_and_say_what_came_of_it(run: Run, place: Place) -> None:
+    lock = PidFile(place)
+    supervisor = FakeSupervisor(place, replies(Progress("compute finishes 2 jobs", 0, 2), Drained("compute", [], 0.25)))
+    done = run("drain", "compute", "--timeout", "90s")
+    supervisor.join()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "compute is drained, it holds nothing (0.25 s); `primectl resume compute` ends that\n"
+    order = supervisor.seen[0]
+    assert (order.path, frames.body(order.body, DrainOrder)) == ("/drain", DrainOrder("compute", 90.0))
+    supervisor = FakeSupervisor(place, replies(Resumed("compute.1", ["compute.1"])))
+    done = run("resume", "compute.1", "--json")
+    supervisor.join()
+    lock.close()
+    assert json.loads(done.stdout) == {"target": "compute.1", "processes": ["compute.1"]}
+    order = supervisor.seen[0]
+    assert (order.path, frames.body(order.body, ResumeOrder)) == ("/resume", ResumeOrder("compute.1"))
+
+
+@pytest.mark.parametrize("verb", ["drain", "resume"])
+@pytest.mark.parametrize(("status", "code"), [(404, 3), (504, 4)])
+def test_a_drain_of_nobody_is_exit_3_and_one_that_takes_too_long_exit_4(
+    run: Run, place: Place, verb: str, status: int, code: int
+) -> None:
+    lock = PidFile(place)
+    supervisor = FakeSupervisor(place, replies(Refusal("after 60 s compute still has 1 job"), status=status))
+    done = run(verb, "compute")
+    supervisor.join()
+    lock.close()
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "after 60 s compute still has 1 job\n")
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 2), (404, 3), (409, 1), (500, 1), (504, 4)])

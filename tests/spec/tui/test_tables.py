@@ -66,7 +66,7 @@ def test_processes_are_plain_strings_under_their_headers():
         (a_pool(queued=2), 14.0, "ok"),
         (a_pool(target=6, workers=4), 0.0, "GROW"),
         (a_pool(target=2, workers=4, draining=2), 0.0, "SHRINK"),
-        (a_pool(draining=1), 0.0, "DRAIN"),
+        (a_pool(draining=1), 0.0, "DRAIN1"),
         (a_pool(draining=4), 0.0, "DRAIN"),
         (a_pool(state="draining"), 0.0, "DRAIN"),
         (a_pool(state="draining", failed_workers=1), 0.0, "DEAD1"),
