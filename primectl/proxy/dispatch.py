@@ -188,7 +188,7 @@ class Dispatch:
         """When `Ticked` is wanted; None when nothing waits for a time to come."""
         until = self._reunion.until
         deadline = min(self._called_off.next_look(), max(self._unserved.next_look, until))
-        if self._book.parked:
+        if self._book.parked and self._book.waiting:
             deadline = min(deadline, max(self._judge_at, until))
         elif until > -inf:
             deadline = min(deadline, until)
