@@ -27,10 +27,13 @@ workers = 2
 handler = "cases:work"
 workers = 2
 """
-INFLIGHT, QUEUE = 500, 50
+INFLIGHT, QUEUE, BODY = 900, 50, bytes(20_000)
+AT_ONCE = 16
+"""Messages that a proxy reads before it looks again whether it is full; at `prefetch = 1` each brings one job."""
 NARROW = f"""
 [pools.first]
 handler = "cases:first"
+prefetch = 1
 max_queue = {QUEUE}
 
 [pools.second]
@@ -46,9 +49,9 @@ def cluster() -> Iterator[ClusterOfCases]:
         yield cluster
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def narrow() -> Iterator[ClusterOfCases]:
-    with ClusterOfCases(NARROW, f"max_inflight = {INFLIGHT}") as cluster:
+    with ClusterOfCases(NARROW, f'max_inflight = {INFLIGHT}\nmax_inflight_size = "32MiB"') as cluster:
         cluster.up()
         yield cluster
 
@@ -95,21 +98,32 @@ def test_a_full_pool_holds_back_the_pool_before_it_and_a_full_server_refuses(nar
         narrow.await_pid("block")
         sockets = [stack.enter_context(asker.connect()) for _ in range(clients)]
         for client, connection in enumerate(sockets):
-            connection.sendall(pipelined(f"/first/count?n=of{client}.{n}" for n in range(each)))
+            connection.sendall(pipelined([f"/first/size?n={client}"] * each, BODY))
+        wait_until(lambda: narrow.pool("first")["queued"] >= QUEUE, what="a pool that is held back")
         wait_until(lambda: narrow.ps()["server"]["in_flight"] == INFLIGHT, what="a server that is full")
-        second = narrow.pool("second")
-        assert second["queued"] + second["in_flight"] <= 2 * QUEUE, "the bound is met within a batch"
+        wait_until(lambda: narrow.pool("second")["queued"] >= QUEUE, what="a full queue")
+        assert narrow.pool("second")["queued"] <= QUEUE + AT_ONCE
         refused = asker.ask("/first/quick")
         assert (refused.status, refused.headers["content-type"]) == (503, "application/problem+json")
         assert int(refused.headers["retry-after"]) > 0
         narrow.open_gate("block")
         assert blocker.result().status == 200
-        answers = [(client, read_answers(connection, each)) for client, connection in enumerate(sockets)]
-    served = 0
-    for client, of_client in answers:
-        for n, answer in enumerate(of_client):
-            assert answer.status in (200, 503)
-            if answer.status == 200:
-                served += 1
-                assert answer.body.decode() == f"of{client}.{n}"
-    assert served == len(narrow.notes("of")) >= INFLIGHT - 1
+        answers = [answer for connection in sockets for answer in read_answers(connection, each)]
+    assert {answer.status for answer in answers} == {200, 503}
+    assert {answer.body for answer in answers if answer.status == 200} == {str(len(BODY)).encode()}
+    assert sum(answer.status == 200 for answer in answers) >= INFLIGHT - 1
+
+
+def test_a_server_refuses_what_would_be_too_many_bytes_of_open_requests(narrow: ClusterOfCases):
+    with Asker(narrow.url) as asker:
+        blocker = asker.begin("/second/gated?n=bytes")
+        narrow.await_pid("bytes")
+        begun = [asker.begin("/first/size", "POST", bytes(8 * MIB)) for _ in range(6)]
+        wait_until(lambda: any(one.done() for one in begun), what="a refusal")
+        assert asker.ask("/health").status == 200
+        narrow.open_gate("bytes")
+        answers = [one.result() for one in begun]
+        assert blocker.result().status == 200
+        assert {answer.status for answer in answers} == {200, 503}
+        assert {answer.body for answer in answers if answer.status == 200} == {str(8 * MIB).encode()}
+        assert asker.ask("/first/size", "POST", bytes(8 * MIB)).body == str(8 * MIB).encode(), "there is room again"

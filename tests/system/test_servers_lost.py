@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from tests.support.asking import ANSWER_S, Asker
-from tests.support.cluster import ClusterOfCases
+from tests.support.cluster import ClusterOfCases, wait_until
 
 POOLS = """
 [pools.work]
@@ -50,6 +50,7 @@ def test_answers_for_a_server_that_was_killed_reach_nobody_and_the_next_server_s
         answers = [(answer.status, answer.body.decode()) for answer in (own.result() for own in begun)]
         assert answers == [(200, name) for name in asked]
         one_server.await_replaced("server.1", pid)
+        wait_until(lambda: one_server.counter("server.1", "stray_answers") == 4, what="the late answers counted")
     assert sorted(one_server.notes("own")) == sorted(asked)
 
 
