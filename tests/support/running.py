@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -152,13 +152,20 @@ def running(folder: Path, config: Config | None = None, program: list[str] | Non
     try:
         yield up
     finally:
-        everyone = up.children()
-        if up.process.poll() is None:
-            up.process.send_signal(signal.SIGKILL)
+        # Stopped, it starts nobody any more and is still the one to whom orphans come: it goes last.
+        up.process.send_signal(signal.SIGSTOP)
+        while everyone := [child for child in up.children() if alive(child)]:
+            for child in everyone:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+            psutil.wait_procs(everyone, LOOK_EVERY_S)
+        up.process.kill()
         up.process.wait()
-        for child in everyone:
-            try:
-                child.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(everyone, PATIENCE_S)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it still runs; a zombie has ended, and waits for its parent."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
