@@ -42,14 +42,14 @@ def test_answers_for_a_server_that_was_killed_reach_nobody_and_the_next_server_s
         for begun in cut:
             with pytest.raises((OSError, http.client.HTTPException)):
                 begun.result()
-        # These wait in the backlog, then behind the four that work for nobody; the late answers come in between.
+        # These wait in the backlog, then behind the four that work for nobody and whose answers come in between.
         asked = [f"own{number}" for number in range(100)]
         begun = [asker.begin(f"/work/count?n={name}") for name in asked]
+        one_server.await_replaced("server.1", pid)
         for number in range(4):
             one_server.open_gate(f"late{number}")
         answers = [(answer.status, answer.body.decode()) for answer in (own.result() for own in begun)]
         assert answers == [(200, name) for name in asked]
-        one_server.await_replaced("server.1", pid)
         wait_until(lambda: one_server.counter("server.1", "stray_answers") == 4, what="the late answers counted")
     assert sorted(one_server.notes("own")) == sorted(asked)
 
