@@ -163,6 +163,11 @@ def told(error: BaseException) -> str:
         return f"{type(error).__name__}, whose traceback cannot be shown: {type(unshown).__name__}"
 
 
+def brief(error: BaseException) -> str:
+    """In one line, for the client too."""
+    return told(error).rstrip().rpartition("\n")[2]
+
+
 def _begun(items: Items) -> Response | Forward | Streamed:
     """What the first item says."""
     first = items.pull()

@@ -30,7 +30,7 @@ from primectl.wire.job import Answer, Goodbye, HandBack, JobId, Jobs, Leave, Wir
 from primectl.wire.stats import Role
 from primectl.worker.desk import Desk
 from primectl.worker.duty import HAND_BACK_S
-from primectl.worker.handler import Handler, Outcome, Streamed
+from primectl.worker.handler import BODY_LIMIT, Handler, Outcome, Streamed, brief
 from primectl.worker.interrupt import Interrupter
 from primectl.worker.stream import Stream
 from primectl.worker.watchdog import Watchdog
@@ -122,12 +122,12 @@ class Worker:
         except zmq.Again:  # the fd tells of other things too
             return False
         said = self._desk.decode(message)
-        if type(said) is Jobs:
-            if self._duty.leaving:
-                try_send(self._work, [frames.encode(HandBack([wire.id for wire in said.jobs]))])
-            else:
-                self._work_off(said.jobs)
+        if type(said) is Jobs and not (self._duty.leaving and self._sent_back(said.jobs)):
+            self._work_off(said.jobs)
         return type(said) is Goodbye
+
+    def _sent_back(self, jobs: list[WireJob]) -> bool:
+        return try_send(self._work, [frames.encode(HandBack([wire.id for wire in jobs]))])
 
     def _announce(self) -> None:
         self._desk.announce_due = False
@@ -202,8 +202,10 @@ class Worker:
             try:
                 key = as_key(forward.key) if forward.key else self._keys(forward.pool, forward.payload)
                 kind, payload = frames.encode_payload(forward.payload)
-            except (TypeError, ValueError, RecursionError) as error:
-                trouble = f"the payload for pool {forward.pool} cannot be forwarded: {error}"
+                if len(payload) > BODY_LIMIT:
+                    raise ValueError(f"it has {len(payload)} bytes, at most {BODY_LIMIT} travel")
+            except Exception as error:  # encoding runs methods of what the handler has put into the payload
+                trouble = f"the payload for pool {forward.pool} cannot be forwarded: {brief(error)}"
             else:
                 next_id = JobId(wire.id + 1)
                 job = WireJob(next_id, wire.origin, wire.deadline, kind, wire.retryable, payload, key=key)

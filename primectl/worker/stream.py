@@ -61,11 +61,7 @@ class Stream:
         trouble = ""
         end = STREAM_COMPLETE
         try:
-            with self._desk.lock:
-                now = time.monotonic()
-                self._desk.outbox.flush(now)
-                self._desk.outbox.streaming(self._wire.id)
-                self._desk.duty.prolong(now + self._part_s)
+            self._announce()
             while self._room():
                 item = self._items.pull()
                 if item is END:
@@ -80,6 +76,15 @@ class Stream:
         while not self._finish(end):
             self._desk.wait_for_news(RETRY_S if self._refused_at else None)
         return Outcome(None, failed=bool(trouble) and not self._job.cancelled, trouble=trouble)
+
+    def _announce(self) -> None:
+        """What other jobs have answered goes first; then the proxy is to know before the server can."""
+        with self._desk.lock:
+            now = time.monotonic()
+            if not self._job.cancelled:
+                self._desk.outbox.flush(now)
+                self._desk.outbox.streaming(self._wire.id)
+                self._desk.duty.prolong(now + self._part_s)
 
     def _add(self, data: bytes) -> None:
         with self._desk.lock:
@@ -114,7 +119,10 @@ class Stream:
             self._end = end
             if self._abandoned(now):
                 self._flow.drop()
-                self._push(now)
+                if self._head is None:
+                    self._push(now)
+                if not self._ended and not self._job.cancelled:
+                    self._desk.outbox.counters["answers_dropped"] += 1
                 return True
             self._push(now)
             if not self._ended:
@@ -189,7 +197,8 @@ class Stream:
     def allow(self, limit: int, now: float) -> None:
         """The client has read: the body may be sent up to byte `limit`."""
         self._flow.allow(limit)
-        self._desk.duty.prolong(now + self._read_s)
+        if self._flow.waiting:
+            self._desk.duty.prolong(now + self._read_s)
 
     def tend(self, now: float) -> None:
         """Send off what has been gathered long enough."""

@@ -86,11 +86,25 @@ def fail(kind: str, job: Job) -> Any:
         "status": lambda: Response(700),
         "surrogate": lambda: Response(200, (("x-name", "\udc80"),)),
         "payload": lambda: Forward("other", object()),
+        "hostile": lambda: Forward("other", Hostile()),
         "key": lambda: Forward("other", 1, key=b"bytes"),  # type: ignore[arg-type]
         "thread": _leave_a_thread,
         "fork": _fork,
         "fine": lambda: "fine",
     }[kind]()
+
+
+async def afail(kind: str, job: Job) -> Any:
+    """The same, asynchronous."""
+    await asyncio.sleep(0)
+    return fail(kind, job)
+
+
+class Hostile:
+    """A payload whose own code fails."""
+
+    def __index__(self) -> int:
+        raise OSError("no number")
 
 
 class Unshown(Exception):

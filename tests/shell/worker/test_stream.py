@@ -217,6 +217,15 @@ def test_a_stream_that_nobody_reads_ends_after_a_while():
         assert (len(body), end) == (STREAM_WINDOW, STREAM_BROKEN)
 
 
+def test_a_stream_for_a_server_that_is_away_ends_and_the_worker_goes_on(bench: Bench):
+    bench.answers.close()
+    bench.send(job(1, ["a", "b", "c"]))
+    bench.wait_for_done(1)
+    wait_for_word(bench, "the stream is closed")
+    wait_for(lambda: any(sample.counters["answers_dropped"] == 1 for sample in bench.samples()), "the count")
+    assert bench.process.poll() is None
+
+
 def test_an_answer_finished_before_does_not_wait_for_a_stream(bench: Bench):
     bench.send(job(1, []), job(2, ["a", 60.0]))
     assert isinstance(bench.wait_for_message(), Answers)

@@ -162,12 +162,13 @@ FAILURES = [
     "status",
     "surrogate",
     "payload",
+    "hostile",
     "key",
     "thread",
 ]
 
 
-@pytest.mark.parametrize("bench", ["fail"], indirect=True)
+@pytest.mark.parametrize("bench", ["fail", "afail"], indirect=True)
 def test_whatever_a_handler_raises_or_returns_is_500_at_once_and_the_worker_lives(bench: Bench):
     for serial, kind in enumerate(FAILURES, 1):
         bench.send(job(serial, kind))
