@@ -106,8 +106,12 @@ class Turn:
 class Exchange(Turn):
     """One whole request, waiting for its answer. `started` is when its last byte came.
 
-    `tag` and `status` are for the shell: the number of what it made of the request, the status that it counted.
+    `tag` and `status` are the shell's own, and not there before it sets them: the number of what it made of the
+    request, and the status that a streamed answer has.
     """
+
+    tag: int
+    status: int
 
     __slots__ = ("connection_line", "request", "started", "status", "tag")
 
@@ -118,7 +122,6 @@ class Exchange(Turn):
         self.started = started
         self.connection_line = connection_line
         """What its answer will say about the connection: CLOSE, KEEP_ALIVE (to HTTP/1.0) or nothing."""
-        self.tag = self.status = 0
 
     @property
     def streaming(self) -> bool:
@@ -299,12 +302,13 @@ class HttpConnection:
     def _parse(self, data: bytes, now: float) -> list[Exchange | Refusal]:
         found: list[Exchange | Refusal] = []
         pos, size = 0, len(data)
+        limits, turns = self._limits, self._turns
         try:
             while pos < size and not self._over:
                 if self._body is not None:
                     pos = self._more_body(self._body, data, pos, now, found)
                     continue
-                if self._must_wait():
+                if len(turns) >= limits.max_pipeline or self.held + self.unsent > limits.max_output:
                     self._wait(data, pos)
                     break
                 if data[pos] == CR and data.startswith(b"\r\n", pos):
@@ -318,9 +322,9 @@ class HttpConnection:
                     self._keep(data, pos, now)
                     break
                 line_end = data.find(b"\r\n", pos, end + 2)
-                line = self._line = parse_line(data[pos:line_end], self._limits)
-                fields = parse_fields(data[line_end + 2 : end + 4], self._limits)
-                check(line, fields, self._limits)
+                line = self._line = parse_line(data[pos:line_end], limits)
+                fields = parse_fields(data[line_end + 2 : end + 4], limits)
+                check(line, fields, limits)
                 pos = end + 4
                 if fields.length == 0:
                     found.append(self._whole(line, fields, b"", now))
@@ -328,14 +332,11 @@ class HttpConnection:
                     self._begin_body(line, fields, pos == size, now)
         except ProtocolError as error:
             found.append(self._refuse(error))
-        if self._must_wait():
+        if len(turns) >= limits.max_pipeline or self.held + self.unsent > limits.max_output:
             self.wants_input = self._over
         if self._eof and self.wants_input and not self._over:
             self._end()
         return found
-
-    def _must_wait(self) -> bool:
-        return len(self._turns) >= self._limits.max_pipeline or self.held + self.unsent > self._limits.max_output
 
     def _wait(self, data: bytes, pos: int) -> None:
         """What is here already has to wait, until others are answered."""

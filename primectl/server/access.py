@@ -7,6 +7,7 @@ Client, request line, status, bytes of the body, time from the whole request to 
 
 from __future__ import annotations
 
+_COMMON = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 TARGET_LIMIT = 2048
 """Characters of a request target that are logged."""
 
@@ -32,5 +33,5 @@ def line(
     request_id: str,
 ) -> str:
     """An entry, with its line end. `size` in bytes; `stamp` as in every other log line."""
-    asked = f"{quoted(method)} {quoted(target)} HTTP/{version}"
+    asked = f"{method if method in _COMMON else quoted(method)} {quoted(target)} HTTP/{version}"
     return f'{stamp} {client or "-"} "{asked}" {status} {size} {seconds * 1000:.1f}ms {request_id}\n'

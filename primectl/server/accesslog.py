@@ -19,29 +19,26 @@ class AccessLog:
         self._clock = clock
         self._lines: list[str] = []
         self._bytes = 0
-        self._stamp = (0, "")
+        self._at = 0.0
+        self._stamp = ""
 
-    def note(self, request: Request, status: int, size: int, seconds: float, request_id: str) -> None:
-        """A request and what became of it: `size` bytes of body, after `seconds`."""
-        self.note_line(
-            request.client, request.method, request.target, request.version, status, size, seconds, request_id
+    def note(self, request: Request, status: int, size: int, seconds: float, request_id: str, now: float) -> None:
+        """A request and what became of it: `size` bytes of body, after `seconds`. What has the same `now` has the same
+        time in the log."""
+        if now != self._at:
+            self._at = now
+            self._stamp = stamp(self._clock.wall())
+        entry = line(
+            self._stamp,
+            request.client,
+            request.method,
+            request.target,
+            request.version,
+            status,
+            size,
+            seconds,
+            request_id,
         )
-
-    def note_line(
-        self,
-        client: str,
-        method: str,
-        target: str,
-        version: str,
-        status: int,
-        size: int,
-        seconds: float,
-        request_id: str,
-    ) -> None:
-        milliseconds = int(self._clock.wall() * 1000)
-        if milliseconds != self._stamp[0]:
-            self._stamp = (milliseconds, stamp(milliseconds / 1000))
-        entry = line(self._stamp[1], client, method, target, version, status, size, seconds, request_id)
         self._lines.append(entry)
         self._bytes += len(entry)
         if self._bytes >= FULL_BYTES:

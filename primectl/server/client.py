@@ -164,7 +164,8 @@ class Client(asyncio.Protocol):
         """Write what is due, then close, pause or go on reading."""
         connection = self.connection
         while True:
-            while self.writable and (output := connection.take_output()):
+            while self.writable and connection.unsent:
+                output = connection.take_output()
                 self.sent += len(output)
                 self.transport.write(output)
             if connection.held or self.counted or not self.writable:

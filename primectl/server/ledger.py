@@ -11,9 +11,21 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from primectl.wire.job import STREAM_WINDOW, Answer, JobId, RequestId, WireJob, first_job, request_of
+from primectl.wire.job import (
+    HOP_BITS,
+    SERIAL_BITS,
+    STREAM_WINDOW,
+    Answer,
+    JobId,
+    RequestId,
+    WireJob,
+    first_job,
+    request_of,
+)
 
 SlotT = TypeVar("SlotT")
+
+_SERIAL_MASK = (1 << SERIAL_BITS) - 1
 
 
 class Stream:
@@ -79,7 +91,7 @@ class Ledger(Generic[SlotT]):
 
     def __init__(self, origin: str, incarnation: int, *, limit: int, size_limit: int, timeout_s: float) -> None:
         self._origin = origin
-        self._incarnation = incarnation
+        self._first = first_job(incarnation, 0)
         self._limit = limit
         self._size_limit = size_limit
         self._timeout_s = timeout_s
@@ -101,8 +113,8 @@ class Ledger(Generic[SlotT]):
 
     def name_next(self) -> RequestId:
         """An id for an answer that no job is needed for; never given out again."""
-        self._serial += 1
-        return request_of(first_job(self._incarnation, self._serial))
+        self._serial = (self._serial + 1) & _SERIAL_MASK
+        return request_of(JobId(self._first | self._serial << HOP_BITS))
 
     def refusal(self, size: int) -> str:
         """Why a request whose payload has `size` bytes cannot be opened now; empty if it can."""
@@ -121,16 +133,18 @@ class Ledger(Generic[SlotT]):
             self._refused += 1
             return None
         self.size = size
-        self._serial += 1
         self._admitted += 1
-        job_id = first_job(self._incarnation, self._serial)
+        self._serial = serial = (self._serial + 1) & _SERIAL_MASK
+        # As `first_job` and `request_of` do it, without four calls.
+        job_id: JobId = self._first | serial << HOP_BITS  # type: ignore[assignment]
         job = WireJob(job_id, self._origin, now + self._timeout_s, kind, retryable, payload, 1, key)
-        self._open[request_of(job_id)] = Open(slot, pool, job, now)
+        self._open[job_id >> HOP_BITS] = Open(slot, pool, job, now)  # type: ignore[index]
         return job
 
     def answer(self, job: JobId) -> Open[SlotT] | None:
         """Close the request that a job belongs to; None when it does not wait for its answer: ask `contradict`."""
-        found = self._open.pop(request_of(job), None)
+        request: RequestId = job >> HOP_BITS  # type: ignore[assignment]  # as `request_of`
+        found = self._open.pop(request, None)
         if found is not None:
             self._answered += 1
             self.size -= len(found.job.payload)
@@ -181,9 +195,6 @@ class Ledger(Generic[SlotT]):
         if found is not None:
             self._answered += 1
             self.size -= len(found.job.payload)
-
-    def is_open(self, request: RequestId) -> bool:
-        return request in self._open or request in self._streams
 
     def abandon(self, request: RequestId) -> Open[SlotT] | None:
         """The client has left. None when the request is not open."""

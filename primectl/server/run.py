@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 
+import msgspec
 import uvloop
 import zmq
 
@@ -40,6 +41,8 @@ from primectl.wire import frames
 from primectl.wire.control import KillNow, ProcessReady, Readiness, Retire
 from primectl.wire.histogram import Histogram
 from primectl.wire.job import (
+    HOP_BITS,
+    REQUEST,
     STREAM_BROKEN,
     STREAM_COMPLETE,
     Allow,
@@ -50,7 +53,6 @@ from primectl.wire.job import (
     StreamPart,
     WireJob,
     request_name,
-    request_of,
 )
 from primectl.wire.stats import Acknowledged, Role, ServerSample
 
@@ -65,6 +67,8 @@ IDLE_SAMPLE_S = 1.0
 LOG_S = 0.1
 RECALL_S = 5.0
 """How long a proxy that does not listen is told at least that a request is cancelled, if its deadline is nearer."""
+_encode_request = msgspec.msgpack.Encoder().encode
+"""What `frames.encode_payload` does with a Request, which is nothing that could fail."""
 GATEWAY = "proxy."
 """What the id of a proxy begins with."""
 
@@ -111,6 +115,7 @@ class Front:
         )
         self._affinity = Affinity(config, me.cluster.import_path, me.log.error)
         self._affinity.load(set(config.routes.values()))
+        self._keyed_pools = self._affinity.pools
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._loopback = open_socket(self._context, zmq.PULL, queue=ANSWER_QUEUE)
         self._loopback.bind(place.endpoint(loopback(me.id)))
@@ -133,7 +138,7 @@ class Front:
         }
         self._access_log = AccessLog(me.log, self.clock) if settings.access_log else None
         self._logged = 0.0
-        self._date = (0, b"")
+        self._date = http_date(self.clock.wall())
         self._sampled = 0.0
         self._changed = True
         self._drain_began = 0.0
@@ -256,9 +261,8 @@ class Front:
                 assert isinstance(item, Refusal)
                 self._count(item.status, 0.0)
                 if self._access_log is not None:
-                    self._access_log.note_line(
-                        client.peer, item.method, item.target, "1.1", item.status, item.body_bytes, 0.0, item.request_id
-                    )
+                    refused = Request(item.method, item.target, client=client.peer)
+                    self._access_log.note(refused, item.status, item.body_bytes, 0.0, item.request_id, now)
 
     def _admit(self, client: Client, exchange: Exchange, now: float) -> None:
         request = exchange.request
@@ -284,15 +288,15 @@ class Front:
                 request.scheme,
             )
         pool = found.pool
-        kind, payload = frames.encode_payload(request)
-        key = self._affinity.key(pool, request) if pool in self._affinity.pools else ""
+        payload = _encode_request(request)
+        key = self._affinity.key(pool, request) if pool in self._keyed_pools else ""
         slot = (client, exchange)
-        job = self._ledger.admit(slot, pool, kind, payload, request.method in IDEMPOTENT, now, key)
+        job = self._ledger.admit(slot, pool, REQUEST, payload, request.method in IDEMPOTENT, now, key)
         if job is None:
             name = self.next_name()
             self._write(client, exchange, _unavailable(self._ledger.refusal(len(payload)), name), name, now)
             return
-        exchange.tag = request_of(job.id)
+        exchange.tag = job.id >> HOP_BITS
         if request.body:
             exchange.forget_content()
         self._upstream.send(pool, job)
@@ -351,7 +355,7 @@ class Front:
         if answer.status == 502 and answer.worker.startswith(GATEWAY):
             self._bury(entry.job, answer)
         client, exchange = entry.slot
-        self._write(client, exchange, answer, request_name(RequestId(exchange.tag)), now)
+        self._write(client, exchange, answer, request_name(exchange.tag), now)  # type: ignore[arg-type]  # no call more
         touched[client] = None
 
     def _write(self, client: Client, exchange: Exchange, answer: Answering, name: str, now: float) -> None:
@@ -366,7 +370,7 @@ class Front:
         self._latency.add(seconds)
         if self._access_log is not None:
             size = len(answer.body) if status == answer.status else 0
-            self._access_log.note(exchange.request, status, size, seconds, name)
+            self._access_log.note(exchange.request, status, size, seconds, name, now)
 
     def _begin(self, begun: StreamBegun, touched: dict[Client, None], now: float) -> None:
         """The head of an answer that comes bit by bit."""
@@ -481,7 +485,7 @@ class Front:
 
     def _log(self, exchange: Exchange, status: int, size: int, now: float, name: str) -> None:
         if self._access_log is not None:
-            self._access_log.note(exchange.request, status, size, now - exchange.started, name)
+            self._access_log.note(exchange.request, status, size, now - exchange.started, name, now)
 
     def _expire(self, now: float) -> None:
         timeout_s = self._settings.request_timeout
@@ -508,16 +512,14 @@ class Front:
         return request_name(self._ledger.name_next())
 
     def date(self) -> bytes:
-        """The Date field's value, made once a second."""
-        second = int(self.clock.wall())
-        if second != self._date[0]:
-            self._date = (second, http_date(second))
-        return self._date[1]
+        """The value of the Date field: that of the last tick, which is exact enough for whole seconds."""
+        return self._date
 
     # --- the clock and the supervisor ---------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         now = self.clock.monotonic()
+        self._date = http_date(self.clock.wall())
         deadline = self._ledger.next_deadline()
         if deadline is not None and deadline <= now:
             self._expire(now)

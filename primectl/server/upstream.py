@@ -59,6 +59,7 @@ class Upstream:
             )
             for pool in pools
         }
+        self._add = {name: pool.outgoing.add for name, pool in self._pools.items()}
         self._cancelled: dict[RequestId, float] = {}
         self._due = False
         self._wait_s = RETRY_S
@@ -71,7 +72,7 @@ class Upstream:
         return sum(pool.outgoing.cancels_dropped for pool in self._pools.values())
 
     def send(self, pool: str, job: WireJob) -> None:
-        self._pools[pool].outgoing.add(job)
+        self._add[pool](job)
         if not self._due:
             self._soon()
 
