@@ -57,7 +57,7 @@ class Worker:
         self._begun = BegunLog(cluster.place.begun_file(me.id))
         self._desk = desk = Desk(me, pool)
         self._lock, self._duty, self._outbox, self._work = desk.lock, desk.duty, desk.outbox, desk.work
-        self._keys = desk.affinity.key
+        self._keyed = desk.affinity.pools
         self._reporter = Reporter(desk.context, cluster.place, me.id, me.incarnation, Role.WORKER, pool)
 
     def run(self) -> None:
@@ -200,7 +200,7 @@ class Worker:
             trouble = f"forwarded more than {self._max_hops} times (cluster.max_hops)"
         else:
             try:
-                key = as_key(forward.key) if forward.key else self._keys(forward.pool, forward.payload)
+                key = self._key(forward) if forward.key or forward.pool in self._keyed else ""
                 kind, payload = frames.encode_payload(forward.payload)
                 if len(payload) > BODY_LIMIT:
                     raise ValueError(f"it has {len(payload)} bytes, at most {BODY_LIMIT} travel")
@@ -213,6 +213,10 @@ class Worker:
         name = request_name(request_of(wire.id))
         self._me.log.error(f"request {name}: {trouble}")
         return Response.problem(500, f"pool {self._pool}: {trouble}", name)
+
+    def _key(self, forward: Forward) -> str:
+        """The handler's own word comes first."""
+        return as_key(forward.key) if forward.key else self._desk.affinity.key(forward.pool, forward.payload)
 
     def _end(self, wire: WireJob, job: Job, result: object, failed: bool, service_s: float) -> None:
         """Under the lock: the job has ended, its result goes where it has to go."""
@@ -255,7 +259,7 @@ class Worker:
             now = time.monotonic()
 
 
-class Onward(Struct, frozen=True):
+class Onward(Struct, frozen=True, gc=False):
     """A job for another pool."""
 
     pool: str
