@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from tests.support.asking import Asker
-from tests.support.cluster import ClusterOfCases
+from tests.support.cluster import ClusterOfCases, wait_until
 
 POOLS = """
 [pools.keyed]
@@ -17,14 +17,16 @@ affinity = "cases:key_of"
 handler = "cases:work"
 workers = 3
 """
-KEYS = "abcaabbccbacabccbaabc"
+KEYS = "abcbacaabbcc"
 
 
 def test_requests_of_one_key_meet_the_same_worker_while_it_is_idle_and_others_when_it_is_not():
     def met(pool: str) -> dict[str, set[str]]:
         workers: dict[str, set[str]] = defaultdict(set)
-        for key in KEYS:
+        for number, key in enumerate(KEYS, 1):
             workers[key].add(asker.ask(f"/{pool}/quick?k={key}").json["worker"])
+            # An answer may be here before its worker is idle again.
+            wait_until(lambda asked=number: cluster.pool(pool)["done"] == asked, what="an idle pool")
         return workers
 
     with ClusterOfCases(POOLS) as cluster:
