@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from primectl.config.model import ClusterConfig, Config, PoolConfig, ServerConfig
+from primectl.wire.job import WireJob
+from tests.shell.server.bench import a_bench
 from tests.support.plane import Plane, a_plane
 
 TLS = Path(__file__).parents[2] / "support" / "tls"
@@ -64,6 +66,42 @@ def test_https_is_spoken_with_tls_1_2_and_up():
             ) as client,
         ):
             assert everything(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_large_answers_and_streams_are_whole_over_tls_and_a_client_that_reads_nothing_is_cut_off():
+    """
+    1. A client reads 8 MiB only after a while: they wait for it.
+    2. It is streamed to.
+    3. One that reads nothing at all is cut off.
+    """
+    tls = {"certificate": str(TLS / "certificate.pem"), "private_key": str(TLS / "key.pem")}
+    with a_bench(listen="https://127.0.0.1:0", write_timeout=1.0, **tls) as bench:
+        trust = ssl.create_default_context(cafile=str(TLS / "certificate.pem"))
+
+        def ask() -> tuple[ssl.SSLSocket, WireJob]:
+            client = trust.wrap_socket(bench.raw(b""), server_hostname="localhost")
+            bench.clients.append(client)
+            client.sendall(b"GET /do HTTP/1.1\r\nHost: a\r\n\r\n")
+            (job,) = bench.jobs()
+            return client, job
+
+        (reading, first), (silent, second) = ask(), ask()
+        bench.answer(first, b"y" * (8 << 20))
+        received = bytearray()
+        while not received.endswith(b"y" * 1000) or received.count(b"y") < 8 << 20:
+            received += reading.recv(1 << 16)
+        reading.sendall(b"GET /do HTTP/1.1\r\nHost: a\r\n\r\n")
+        (job,) = bench.jobs()
+        bench.begin(job, b"one")
+        bench.part(job, b"two")
+        bench.end(job)
+        streamed = b""
+        while not streamed.endswith(b"0\r\n\r\n"):
+            streamed += reading.recv(1 << 16)
+        assert streamed.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+        bench.answer(second, b"y" * (32 << 20))
+        bench.counter("write_timeouts")
+        assert silent.fileno() >= 0
 
 
 def test_a_unix_socket_serves_too():
