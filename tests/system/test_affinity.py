@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 from tests.support.asking import Asker
 from tests.support.cluster import ClusterOfCases, wait_until
@@ -21,21 +22,24 @@ KEYS = "abcbacaabbcc"
 
 
 def test_requests_of_one_key_meet_the_same_worker_while_it_is_idle_and_others_when_it_is_not():
-    def met(pool: str) -> dict[str, set[str]]:
+    def met(pool: str, between: Callable[[int], object]) -> dict[str, set[str]]:
         workers: dict[str, set[str]] = defaultdict(set)
         for number, key in enumerate(KEYS, 1):
             workers[key].add(asker.ask(f"/{pool}/quick?k={key}").json["worker"])
-            # An answer may be here before its worker is idle again.
-            wait_until(lambda asked=number: cluster.pool(pool)["done"] == asked, what="an idle pool")
+            between(number)
         return workers
+
+    def until_idle(asked: int) -> None:
+        """An answer may be here before its worker is idle again."""
+        wait_until(lambda: cluster.pool("keyed")["done"] == asked, what="an idle pool")
 
     with ClusterOfCases(POOLS) as cluster:
         cluster.up()
         with Asker(cluster.url) as asker:
-            keyed = met("keyed")
+            keyed = met("keyed", until_idle)
             assert [len(workers) for workers in keyed.values()] == [1, 1, 1]
             assert len(set.union(*keyed.values())) == 3
-            assert any(len(workers) > 1 for workers in met("plain").values()), "it is the key that makes it so"
+            assert any(len(workers) > 1 for workers in met("plain", int).values()), "it is the key that makes it so"
 
             busy = [asker.begin(f"/keyed/sleep?k=a&s=0.5&n=busy{number}") for number in range(3)]
             assert {begun.result().json["worker"] for begun in busy} == set.union(*keyed.values())
