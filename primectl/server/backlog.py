@@ -56,6 +56,7 @@ class Backlog:
         self._free: list[int] = []
         self._made = 0
         """Blocks that the file has."""
+        self._rests = False
         self.memory = 0
         self.stored_answers = 0
         self.failed = 0
@@ -69,7 +70,7 @@ class Backlog:
     @property
     def over_budget(self) -> bool:
         """Large bodies should go to the file."""
-        return self.memory > self._budget
+        return self.memory > self._budget and not self._rests
 
     @property
     def full(self) -> bool:
@@ -81,7 +82,7 @@ class Backlog:
         size = len(body)
         count = -(-size // BLOCK)
         if self._made - len(self._free) + count > self._blocks_most:
-            self.failed += 1
+            self._fail()
             return None
         blocks: list[int] = []
         try:
@@ -93,10 +94,14 @@ class Backlog:
                 self._write(blocks[-1], memoryview(body[start : start + BLOCK]))
         except OSError:
             self.give_back(blocks)
-            self.failed += 1
+            self._fail()
             return None
         self.stored_answers += 1
         return Stored(self, blocks, size)
+
+    def tick(self) -> None:
+        """To be called ten times a second or so: after a failure nothing is tried before that."""
+        self._rests = False
 
     def read(self, block: int, start: int, stop: int) -> bytes:
         """Bytes of a block that is in use."""
@@ -121,6 +126,10 @@ class Backlog:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def _fail(self) -> None:
+        self.failed += 1
+        self._rests = True
 
     def _block(self) -> int:
         if self._free:

@@ -204,8 +204,8 @@ class Front:
             failed = self._backlog.failed
             connection.offload(self._backlog.store)
             self._book(client)
-            if self._backlog.failed > failed:
-                self._me.log.warn("no room on disk for answers that clients have not read")
+            if failed == 0 < self._backlog.failed:
+                self._me.log.warn("no room on disk for answers that clients have not read (this is told once)")
         while self._backlog.full and self._stuck:
             slowest = next(iter(self._stuck))
             self._counters["slow_clients_cut"] += 1
@@ -525,6 +525,7 @@ class Front:
             self._expire(now)
         if now - self._logged >= LOG_S:
             self._logged = now
+            self._backlog.tick()
             if self._access_log is not None:
                 self._access_log.write()
         for client in self._wheel.due(now):

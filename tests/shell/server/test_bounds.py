@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import socket
 import struct
@@ -98,6 +99,21 @@ def test_20_clients_that_do_not_read_20_mb_each_cost_a_bounded_memory_and_get_it
         lambda: bench.samples()[-1:] and bench.samples()[-1:] is not None and bench.rss() - before < 64 * MIB,
         "memory to return",
     )
+
+
+def test_without_room_on_disk_those_who_read_least_lately_are_cut_off_and_the_rest_is_served(bench: Bench):
+    resource.prlimit(bench.process.pid, resource.RLIMIT_FSIZE, (256 << 10, 256 << 10))
+    before = bench.rss()
+    size = 20 * MIB
+    clients = [unread_client(bench) for _ in range(15)]
+    for job in bench.jobs(15):
+        bench.answer(job, b"x" * size)
+    bench.counter("slow_clients_cut", 7)
+    bench.counter("store_failed")
+    assert bench.rss() - before < 200 * MIB
+    assert read_body(clients[-1], size) == b"x" * size
+    assert len(rest_of(clients[0])) < size
+    wait_for(lambda: "does not read, and memory is short" in bench.plane.log("server.1"), "the line in the log")
 
 
 @pytest.mark.parametrize("bench", [{"write_timeout": 0.5}], indirect=True)

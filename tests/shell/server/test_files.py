@@ -65,6 +65,16 @@ def test_a_disk_without_room_is_told_by_none(tmp_path: Path, monkeypatch: pytest
     backlog.close()
 
 
+def test_after_a_failure_nothing_is_tried_before_the_next_tick(tmp_path: Path):
+    backlog = Backlog(str(tmp_path), memory=10, disk=BLOCK)
+    backlog.memory = 11
+    assert backlog.over_budget
+    assert backlog.store(b"x" * 2 * BLOCK) is None
+    assert not backlog.over_budget
+    backlog.tick()
+    assert backlog.over_budget
+
+
 def test_a_folder_that_is_not_there_is_told_by_none(tmp_path: Path):
     backlog = Backlog(str(tmp_path / "none"))
     assert backlog.store(b"x" * BLOCK) is None
