@@ -375,7 +375,9 @@ class Dispatch:
             for ticket in seat.held.values():
                 if self._is_over(ticket):
                     continue
-                if self._rules.spares(ticket, seat.dealt, event.begun):
+                if event.unsent:
+                    again.append(ticket)
+                elif self._rules.spares(ticket, seat.dealt, event.begun):
                     ticket.spared += 1
                     self._book.count("spared")
                     again.append(ticket)

@@ -40,11 +40,13 @@ class WorkerSpoke(Struct, frozen=True):
 
 class WorkerLost(Struct, frozen=True):
     """A worker is gone: the supervisor saw it end, or its connection is no more. `begun` is None where nobody knows,
-    and where it is not certain that it will not go on."""
+    and where it is not certain that it will not go on; with `unsent` it does not matter, since the socket did not take
+    what the worker was dealt."""
 
     worker: str
     incarnation: int
     begun: Begun | None = None
+    unsent: bool = False
 
 
 class RosterTold(Struct, frozen=True):
@@ -98,7 +100,7 @@ DispatchEvent = (
 
 
 class SendJobs(Struct, frozen=True):
-    """By the worker's work lane. If it cannot be sent, say `WorkerLost`: the jobs are still booked here."""
+    """By the worker's work lane. If that is refused, say `WorkerLost` (unsent): the jobs are still booked here."""
 
     address: Address
     jobs: list[WireJob]

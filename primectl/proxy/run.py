@@ -233,7 +233,7 @@ class Proxy:
     def _perform(self, actions: list[DispatchAction]) -> list[DispatchEvent]:
         """Send; return what came of it: workers that turned out to be gone, notes that were asked for."""
         came: list[DispatchEvent] = []
-        lost: set[tuple[str, int]] = set()
+        lost: dict[tuple[str, int], bool] = {}
         gave_up = False
         for action in actions:
             kind = type(action)
@@ -257,18 +257,27 @@ class Proxy:
                 came.append(NotesRead(self._read_notes()))
         if gave_up:
             self._given_up.flush()
-        return [*(self._cut_off(*worker) for worker in lost), *came]
+        return [*(self._cut_off(*worker, unsent=unsent) for worker, unsent in lost.items()), *came]
 
-    def _to_worker(self, address: bytes, message: object, lost: set[tuple[str, int]]) -> None:
-        """`lost` gets the worker behind `address` if it is no longer connected."""
+    def _to_worker(self, address: bytes, message: object, lost: dict[tuple[str, int], bool]) -> None:
+        """`lost` gets the worker behind `address` if it is no longer connected, and whether these were jobs for it."""
+        sent = self._is_taken(address, message)
+        if sent or (sent is None and type(message) is not Jobs):
+            return  # a worker too busy to read what is no job is told it again, or can do without
+        lane = address.removeprefix(URGENT)
+        worker = self._dispatch.worker_at(lane)
+        if worker is None or (lane != address and self._is_taken(lane, WhoIsThere()) is not False):
+            return  # its urgent lane is not up yet, or will be again: a worker is lost with its work lane
+        lost[worker] = type(message) is Jobs
+
+    def _is_taken(self, address: bytes, message: object) -> bool | None:
+        """Send; None when the peer's queue is full, False when there is no such peer."""
         try:
-            if try_send(self._out, [address, frames.encode(message)]) or type(message) is not Jobs:
-                return  # a worker too busy to read what is no job is told it again, or can do without
+            return try_send(self._out, [address, frames.encode(message)]) or None
         except zmq.ZMQError as error:
             if error.errno != errno.EHOSTUNREACH:
                 raise
-        if (worker := self._dispatch.worker_at(address.removeprefix(URGENT))) is not None:
-            lost.add(worker)
+            return False
 
     def _tell_stuck(self, action: TellStuck) -> None:
         request = request_name(action.request)
@@ -293,7 +302,7 @@ class Proxy:
 
     def _ask(self, addresses: list[bytes]) -> None:
         """Ask these workers who they are: one that is no longer connected cannot be asked."""
-        lost: set[tuple[str, int]] = set()
+        lost: dict[tuple[str, int], bool] = {}
         for address in addresses:
             self._to_worker(URGENT + address, WhoIsThere(), lost)
         now = self._clock.monotonic()
@@ -303,8 +312,10 @@ class Proxy:
         if addresses:
             self._again()
 
-    def _cut_off(self, worker: str, incarnation: int) -> WorkerLost:
+    def _cut_off(self, worker: str, incarnation: int, *, unsent: bool = False) -> WorkerLost:
         """One that is not connected. If it lives (it was stopped for long), it may still begin what it holds."""
+        if unsent:
+            return WorkerLost(worker, incarnation, unsent=True)
         begun = self._notes(worker, incarnation)
         return WorkerLost(worker, incarnation, begun if begun is not None and not begun.alive else None)
 

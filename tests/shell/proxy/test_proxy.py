@@ -8,95 +8,29 @@ from collections.abc import Iterator
 import pytest
 import zmq
 
-from primectl.config.model import ClusterConfig, Config, PoolConfig
-from primectl.config.topology import loopback, pool_in, pool_out
+from primectl.config.topology import pool_out
 from primectl.wire import frames
 from primectl.wire.control import KillNow, ProcessGone, Retire, pool_topic
 from primectl.wire.job import (
     URGENT,
-    Announce,
-    Answer,
     Beat,
     Cancel,
     Done,
     Goodbye,
-    Jobs,
     Leave,
     WhoIsThere,
-    WireJob,
     request_of,
     work_lane,
 )
-from primectl.wire.stats import ProxySample
+from tests.shell.proxy.bench import Bench, FakeWorker, a_bench
 from tests.support.jobs import a_job, job_id
-from tests.support.plane import Plane, a_plane, exit_status, random_frames, wait_for
-
-
-class FakeWorker:
-    """Both lanes of a worker, driven by hand."""
-
-    def __init__(self, plane: Plane, number: int) -> None:
-        self.name = f"compute.{number}"
-        self.incarnation = number
-        lane = work_lane(self.name, number)
-        self.work = plane.connect(zmq.DEALER, pool_out("compute"), lane)
-        self.urgent = plane.connect(zmq.DEALER, pool_out("compute"), URGENT + lane)
-        self.say(Announce(self.name, number))
-
-    def say(self, message: object) -> None:
-        self.work.send(frames.encode(message))
-
-    def hear(self, timeout_ms: int = 20_000) -> object:
-        assert self.work.poll(timeout_ms), f"{self.name} heard nothing"
-        return frames.to_worker(self.work.recv())
-
-    def jobs(self) -> list[WireJob]:
-        said = self.hear()
-        assert isinstance(said, Jobs), said
-        return said.jobs
-
-    def hears_nothing(self, wait_ms: int = 100) -> bool:
-        return not self.work.poll(wait_ms)
-
-    def vanish(self) -> None:
-        self.work.close()
-        self.urgent.close()
-
-
-class Bench:
-    def __init__(self, plane: Plane) -> None:
-        self.plane = plane
-        self.process = plane.start("primectl.proxy", "proxy.compute")
-        self.upstream = plane.connect(zmq.DEALER, pool_in("compute"))
-        self.answers = plane.bind(zmq.PULL, loopback("server.1"))
-
-    def offer(self, *jobs: WireJob) -> None:
-        self.upstream.send(frames.encode(Jobs(list(jobs))))
-
-    def wait_for_answer(self) -> Answer:
-        assert self.answers.poll(20_000), "no answer came"
-        (answer,) = frames.to_server(self.answers.recv()).answers
-        return answer
-
-    def wait_for_sample(self, **figures: int) -> ProxySample:
-        found: list[ProxySample] = []
-
-        def seen() -> bool:
-            for each in self.plane.reports(50):
-                sample = each.report
-                if isinstance(sample, ProxySample) and all(getattr(sample, k) == v for k, v in figures.items()):
-                    found.append(sample)
-            return bool(found)
-
-        wait_for(seen, f"a sample with {figures}")
-        return found[-1]
+from tests.support.plane import exit_status, random_frames, wait_for
 
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    pool = PoolConfig(handler="tests.support.handlers:echo", **getattr(request, "param", {}))
-    with a_plane(Config(cluster=ClusterConfig(name="test"), pools={"compute": pool})) as plane:
-        yield Bench(plane)
+    with a_bench(**getattr(request, "param", {})) as bench:
+        yield bench
 
 
 def test_a_job_reaches_an_idle_worker_and_its_completion_frees_it(bench: Bench):

@@ -60,6 +60,17 @@ def test_what_a_lost_worker_had_not_begun_goes_to_others_as_if_it_had_never_been
     assert (dispatch.snapshot().retried, counted(dispatch, "spared")) == (1, 3)
 
 
+def test_jobs_that_could_not_even_be_sent_lose_no_attempt_however_many_workers_are_gone():
+    dispatch = Dispatch()
+    join(dispatch, *range(1, 101), notes=False)
+    job = a_job(1, retryable=False)
+    arrive(dispatch, job)
+    for number in range(1, 101):
+        assert deal(dispatch) == [SendJobs(lane(number), [job])]
+        tell(dispatch, WorkerLost(f"compute.{number}", number, unsent=True))
+    assert (dispatch.snapshot().queued, dispatch.snapshot().retried) == (1, 0)
+
+
 def test_a_job_that_may_run_only_once_and_was_begun_is_answered_502():
     dispatch = holding(True, False, False)
     (action,) = lose(dispatch, 1, notes(2, current=2))
@@ -168,6 +179,12 @@ def test_a_job_whose_answer_is_half_out_is_not_run_again():
     assert isinstance(action, GiveUp)
     assert (action.job.id, action.status) == (job_id(1), 502)
     assert action.detail == "its worker compute.1 was lost in the middle of its answer"
+
+
+def test_that_an_answer_is_half_out_counts_whatever_the_notes_say():
+    dispatch = holding(True)
+    say(dispatch, 1, Streaming(job_id(1)))
+    assert given_up(lose(dispatch, 1, notes()), 502) == [job_id(1)]
 
 
 def test_leave_to_send_more_of_a_streamed_answer_goes_to_its_worker():

@@ -289,3 +289,31 @@ def test_a_job_sent_again_can_be_cancelled_while_its_fate_is_open():
     assert cancel(dispatch, 1) == []
     join(dispatch, 1)
     assert dealt(judged(dispatch, {})) == {lane(1): [2]}
+
+
+def test_an_earlier_life_that_speaks_late_does_not_stand_for_the_present_one():
+    dispatch = Dispatch()
+    tell(dispatch, RosterTold([("compute.1", 9)]))
+    join(dispatch, 1)
+    arrive(dispatch, a_job(1))
+    assert deal(dispatch) == []
+
+
+def test_a_worker_that_has_not_spoken_and_keeps_no_notes_may_hold_what_may_run_only_once():
+    dispatch = Dispatch()
+    tell(dispatch, roster(1, 2))
+    again(dispatch, once(1))
+    join(dispatch, 1)
+    assert tick(dispatch, 1.0) == [ReadNotes()]
+    assert dispatch.handle(NotesRead({"compute.1": notes()}), 1.0) == []
+    assert dispatch.snapshot().queued == 1
+
+
+def test_where_nothing_runs_twice_what_workers_do_not_note_is_not_run_again():
+    dispatch = Dispatch(retry=False)
+    tell(dispatch, roster(1))
+    again(dispatch, a_job(1), once(2))
+    join(dispatch, 1)
+    actions = judged(dispatch, {1: notes()})
+    assert given_up(actions[:1], 502) == [job_id(1)]
+    assert dealt(actions[1:]) == {lane(1): [2]}
