@@ -31,9 +31,14 @@ class Outgoing:
         self.cancels_dropped = 0
 
     def add_again(self, jobs: list[WireJob]) -> None:
-        """What was sent to the proxy's predecessor, or further down, and is lost. What has not left yet is not lost."""
+        """What was sent to the proxy's predecessor, and is lost with it. What has not left yet is not lost."""
         waiting = {job.id for job in self._jobs}
         self._again.update((request_of(job.id), job) for job in jobs if job.id not in waiting)
+
+    def add_anew(self, jobs: list[WireJob]) -> None:
+        """What may have gone on from this pool and been lost there. The proxy drops what it has itself."""
+        waiting = {job.id for job in (*self._jobs, *self._again.values())}
+        self._jobs += [job for job in jobs if job.id not in waiting]
 
     def cancel(self, request: RequestId, deadline: float) -> None:
         """Nobody waits for the request any more. After `deadline` nobody needs to be told."""

@@ -559,8 +559,12 @@ class Front:
         if not ready.process.startswith(GATEWAY) or self._proxies.get(ready.process) == ready.incarnation:
             return
         self._proxies[ready.process] = ready.incarnation
-        for pool, jobs in self._ledger.lost_with(ready.process.removeprefix(GATEWAY)).items():
-            self._upstream.send_again(pool, jobs)
+        replaced = ready.process.removeprefix(GATEWAY)
+        for pool, jobs in self._ledger.lost_with(replaced).items():
+            if pool == replaced:
+                self._upstream.send_again(pool, jobs)
+            else:
+                self._upstream.send_anew(pool, jobs)
 
     def _drain(self, timeout_s: float) -> None:
         """Take no more connections, finish what is open, then leave; after `timeout_s` answer the rest 503."""

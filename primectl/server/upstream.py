@@ -21,6 +21,8 @@ RETRY_S = 0.005
 """How soon what a full or absent proxy did not take is offered again, at first; twice as late each time …"""
 RETRY_MOST_S = 0.05
 """… up to this."""
+GATHERINGS = 16
+"""Turns of the loop that a batch may wait while each brings more of it: clients that ask at once share a batch."""
 LINGER_MS = 200
 
 
@@ -62,6 +64,11 @@ class Upstream:
         self._add = {name: pool.outgoing.add for name, pool in self._pools.items()}
         self._cancelled: dict[RequestId, float] = {}
         self._due = False
+        self._fresh = 0
+        """Jobs that came since the last flush; `_seen` of them had come when this was last looked at."""
+        self._seen = 0
+        self._gatherings = 0
+        self._retry: asyncio.TimerHandle | None = None
         self._wait_s = RETRY_S
 
     def __contains__(self, pool: str) -> bool:
@@ -73,11 +80,18 @@ class Upstream:
 
     def send(self, pool: str, job: WireJob) -> None:
         self._add[pool](job)
+        self._fresh += 1
         if not self._due:
             self._soon()
 
     def send_again(self, pool: str, jobs: list[WireJob]) -> None:
+        """To a proxy that has taken over."""
         self._pools[pool].outgoing.add_again(jobs)
+        self._soon()
+
+    def send_anew(self, pool: str, jobs: list[WireJob]) -> None:
+        """To a proxy that is not new, since another one, behind it, is."""
+        self._pools[pool].outgoing.add_anew(jobs)
         self._soon()
 
     def cancel(self, request: RequestId, deadline: float) -> None:
@@ -96,6 +110,7 @@ class Upstream:
     def flush(self) -> None:
         """Send what is due."""
         self._due = False
+        self._fresh = self._seen = self._gatherings = 0
         if self._cancelled:
             self._recall()
         now = self._clock.monotonic()
@@ -104,12 +119,15 @@ class Upstream:
             if not pool.outgoing.idle:
                 pool.stuck = not self._send(pool, now)
                 stuck = stuck or pool.stuck
-        if stuck:
-            self._due = True
-            self._loop.call_later(self._wait_s, self.flush)
-            self._wait_s = min(2 * self._wait_s, RETRY_MOST_S)
-        else:
+        if not stuck:
             self._wait_s = RETRY_S
+        elif self._retry is None:
+            self._retry = self._loop.call_later(self._wait_s, self._flush_again)
+            self._wait_s = min(2 * self._wait_s, RETRY_MOST_S)
+
+    def _flush_again(self) -> None:
+        self._retry = None
+        self.flush()
 
     def close(self) -> None:
         for pool in self._pools.values():
@@ -119,7 +137,16 @@ class Upstream:
     def _soon(self) -> None:
         if not self._due:
             self._due = True
-            self._loop.call_soon(self.flush)
+            self._loop.call_soon(self._gather)
+
+    def _gather(self) -> None:
+        """Flush once a turn of the loop has brought no further job."""
+        if self._fresh != self._seen and self._gatherings < GATHERINGS:
+            self._seen = self._fresh
+            self._gatherings += 1
+            self._loop.call_soon(self._gather)
+        else:
+            self.flush()
 
     def _recall(self) -> None:
         """What has not left yet is just dropped; of the rest every pool is told."""

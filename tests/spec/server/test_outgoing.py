@@ -40,6 +40,15 @@ def test_what_is_sent_again_goes_first_and_what_has_not_left_is_not_sent_again()
     assert said(outgoing) == [Jobs([new])]
 
 
+def test_what_was_lost_behind_another_pool_is_new_to_it_and_said_once():
+    outgoing = Outgoing()
+    waiting, again, lost = a_job(1), a_job(2), a_job(3)
+    outgoing.add(waiting)
+    outgoing.add_again([again])
+    outgoing.add_anew([waiting, again, lost])
+    assert said(outgoing) == [JobsAgain([again]), Jobs([waiting, lost])]
+
+
 def test_a_cancel_waits_until_it_is_taken():
     outgoing = Outgoing()
     outgoing.cancel(RequestId(7), 30.0)
