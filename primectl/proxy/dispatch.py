@@ -132,6 +132,11 @@ class Dispatch:
         return self._book.waiting >= self._max_queue or self._book.waiting_bytes >= QUEUE_BYTES
 
     @property
+    def waiting_bytes(self) -> int:
+        """Of the payloads that are queued."""
+        return self._book.waiting_bytes
+
+    @property
     def empty(self) -> bool:
         """No job is queued or held."""
         return not self._book.waiting and not self._book.held

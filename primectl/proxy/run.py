@@ -24,6 +24,7 @@ from primectl.clock import SystemClock
 from primectl.config.topology import BEGUN, pool_in, pool_out
 from primectl.control import child
 from primectl.control.begun import read_begun
+from primectl.control.memory import Heap
 from primectl.control.notes import Begun
 from primectl.control.report import Reporter
 from primectl.control.sockets import BATCH_QUEUE, Frames, open_socket, readable, receive, try_send
@@ -109,6 +110,7 @@ class Proxy:
         self._upstream_waits = False
         self._changed = True
         self._sampled = 0.0
+        self._heap = Heap()
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
         self.done = loop.create_future()
@@ -375,6 +377,7 @@ class Proxy:
     def _tick(self) -> None:
         now = self._clock.monotonic()
         self._given_up.flush()
+        self._heap.note(self._dispatch.waiting_bytes)
         silent = self._dispatch.silent(now - SILENCE_S, now)
         if silent:
             self._ask(silent)

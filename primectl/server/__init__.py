@@ -8,6 +8,5 @@ backlog   § what clients have not read: so much in memory, the rest in a file
 deadletter  a request that could not be answered, as a line; appender § the bounded file that it goes to
 access      a line of the access log; accesslog § the lines of a moment, written together
 accept    § lets clients in; client § one connection between its transport and `http.connection`
-memory    § large blocks go back to the kernel
 run       § the process: connections and loopback in, jobs and cancels out
 """

@@ -20,6 +20,7 @@ from primectl.config.affinity import Affinity
 from primectl.config.topology import loopback
 from primectl.control import child
 from primectl.control.log import stamp
+from primectl.control.memory import Heap
 from primectl.control.report import Reporter
 from primectl.control.sockets import open_socket, receive
 from primectl.errors import WireError
@@ -33,7 +34,6 @@ from primectl.server.backlog import Backlog
 from primectl.server.client import IDLE_GRACE_S, Client, Slot
 from primectl.server.deadletter import dead_letter
 from primectl.server.ledger import Ledger, Open
-from primectl.server.memory import return_large_blocks
 from primectl.server.routes import Match, RouteTable, WrongMethod, respond
 from primectl.server.upstream import Upstream
 from primectl.server.wheel import Wheel
@@ -141,6 +141,7 @@ class Front:
         self._date = http_date(self.clock.wall())
         self._sampled = 0.0
         self._changed = True
+        self._heap = Heap()
         self._drain_began = 0.0
         self._drain_until = 0.0
         self._answered_before_drain = 0
@@ -528,6 +529,7 @@ class Front:
             self._backlog.tick()
             if self._access_log is not None:
                 self._access_log.write()
+        self._heap.note(self._ledger.size + self._arriving + self._backlog.memory)
         for client in self._wheel.due(now):
             client.look(now)
         self._dead_letters.tick()
@@ -665,7 +667,6 @@ async def run(me: child.Child, listener: socket.socket) -> None:
 def main() -> None:
     options = child.arguments("primectl.server", ("--id", "--incarnation", "--listen-fd"))
     me = child.become(child.read_cluster_file(options.cluster_file), options.id, int(options.incarnation))
-    return_large_blocks()
     listener = socket.socket(fileno=int(options.listen_fd))
     listener.setblocking(False)
     uvloop.run(run(me, listener))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from primectl.control.sockets import open_socket
 from primectl.wire import frames
 from primectl.wire.control import Hello, process_topic
 from primectl.wire.stats import Ready, ReportEnvelope
+from supervisor.spawn import THRESHOLDS
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
@@ -68,7 +70,11 @@ class Plane:
         """Start a process of ours and wait until it has said READY."""
         options = ("--cluster-file", self.place.cluster_file, "--id", process, "--incarnation", str(incarnation))
         started = subprocess.Popen(
-            [sys.executable, "-m", module, *options, *extra], cwd=ROOT, pass_fds=fds, stdin=subprocess.DEVNULL
+            [sys.executable, "-m", module, *options, *extra],
+            cwd=ROOT,
+            env={**os.environ, **THRESHOLDS},
+            pass_fds=fds,
+            stdin=subprocess.DEVNULL,
         )
         self.processes.append(started)
         wait_for(lambda: self._is_ready(process, incarnation, started), f"READY of {process}")

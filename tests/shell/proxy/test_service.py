@@ -12,7 +12,6 @@ from primectl.wire import frames
 from primectl.wire.control import Drain, Resume, process_topic
 from primectl.wire.job import Cancel, Done, request_of
 from primectl.wire.stats import Acknowledged
-from supervisor.spawn import THRESHOLDS
 from tests.shell.proxy.bench import Bench, FakeWorker, a_bench
 from tests.support.jobs import a_job, job_id
 from tests.support.plane import wait_for
@@ -91,9 +90,7 @@ def test_a_cancel_reaches_a_full_proxy_which_reads_on(bench: Bench):
     bench.wait_for_sample(queued=0)
 
 
-def test_the_memory_of_large_jobs_returns_when_their_clients_leave(monkeypatch: pytest.MonkeyPatch):
-    for name, value in THRESHOLDS.items():  # as the supervisor starts it
-        monkeypatch.setenv(name, value)
+def test_the_memory_of_large_jobs_returns_when_their_clients_leave():
     with a_bench() as bench:
         before = rss_bytes(bench.process.pid)
         for serial in range(1, 51):
