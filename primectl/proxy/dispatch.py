@@ -1,10 +1,11 @@
 """Step 4: which job goes to which worker. A pure state machine: no socket, no clock.
 
 How to think about it. Jobs wait in one line, in order of arrival (`book`). A worker is *idle* (it waits for jobs, and
-stands in the line of idle workers, longest idle first) or it *holds* some (`seats`). Nothing is decided while messages
-come in; at the end of a turn of the shell's loop `TurnEnded` deals what is queued to who is idle, so a turn's arrivals
-share the workers fairly. A batch is sized to be worth about a millisecond: a hop's cost is shared, and a batch hides no
-long job, since a worker hands back what it has not begun as soon as one takes longer.
+stands in the line of idle workers, longest idle first, but for those of a large pool that are not needed now) or it
+*holds* some (`seats`). Nothing is decided while messages come in; at the end of a turn of the shell's loop `TurnEnded`
+deals what is queued to who is idle, so a turn's arrivals share the workers fairly. A batch is sized to be worth about a
+millisecond: a hop's cost is shared, and a batch hides no long job, since a worker hands back what it has not begun as
+soon as one takes longer.
 
 What a lost worker held goes back to the front of the line. What it had not begun goes as if it had never been dealt.
 What it had begun goes one attempt further, and is dealt alone from then on: a job that kills its workers takes no
@@ -475,7 +476,7 @@ class Dispatch:
         actions: list[DispatchAction] = []
         while idle and book.waiting:
             size = self._batch_size()
-            seat = seats.take_for(book.next_key(now)) if seats.keyed else idle.popitem(last=False)[1]
+            seat = seats.take_for(book.next_key(now)) if seats.keyed else seats.take()
             batch = book.take(seat, size, now, careful=not (seat.notes or self._retry))
             if not batch:
                 seats.credit(seat)

@@ -6,6 +6,7 @@ import pytest
 
 from primectl.proxy.dispatch import QUEUE_BYTES, Dispatch
 from primectl.proxy.events import AskWho, SendGoodbye, SendJobs
+from primectl.proxy.seats import ROTATION
 from primectl.wire.job import Announce, Beat, HandBack, Leave
 from tests.spec.proxy.driving import arrive, cancel, deal, dealt, done, join, say
 from tests.support.jobs import a_job, job_id, lane
@@ -26,6 +27,22 @@ def test_jobs_leave_in_the_order_they_came_to_the_worker_that_is_idle_longest():
     assert deal(dispatch) == [SendJobs(lane(1), [a_job(1)]), SendJobs(lane(2), [a_job(2)])]
     done(dispatch, 2, 2)
     assert deal(dispatch) == [SendJobs(lane(2), [a_job(3)])]
+
+
+def test_in_a_large_pool_few_take_turns_while_few_are_needed_and_all_work_when_all_are():
+    dispatch = Dispatch(prefetch=1)
+    join(dispatch, *range(1, ROTATION + 5))
+    turns = []
+    for serial in range(1, 3 * ROTATION + 1):
+        arrive(dispatch, a_job(serial))
+        (sent,) = deal(dispatch)
+        assert isinstance(sent, SendJobs)
+        worker = next(number for number in range(1, ROTATION + 5) if lane(number) == sent.address)
+        turns.append(worker)
+        done(dispatch, worker, serial)
+    assert turns == 3 * list(range(5, ROTATION + 5))
+    arrive(dispatch, *(a_job(serial) for serial in range(100, 100 + ROTATION + 4)))
+    assert len(deal(dispatch)) == ROTATION + 4
 
 
 def test_a_worker_that_holds_a_job_gets_no_other():
