@@ -11,8 +11,8 @@ from primectl.wire.job import JobId
 from primectl.wire.stats import WorkerLoad
 
 ROTATION = 8
-"""Of more idle workers than this, those that were busy last take turns and the others rest: whoever wakes up seldom does
-so with cold caches, and 64 workers that took turns made a small job cost two thirds more than one worker did."""
+"""Of more idle workers than this, those that were busy last take turns and the others rest: whoever wakes seldom wakes
+to cold caches. A small job cost two thirds more when 64 workers took turns than with one."""
 
 
 class Seat:
