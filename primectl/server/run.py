@@ -119,7 +119,9 @@ class Front:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._loopback = open_socket(self._context, zmq.PULL, queue=ANSWER_QUEUE)
         self._loopback.bind(place.endpoint(loopback(me.id)))
-        self._upstream = Upstream(self._context, place, config.pools, me.id, me.incarnation, loop, self.clock)
+        self._upstream = Upstream(
+            self._context, place, config.pools, me.id, me.incarnation, loop, self.clock, self._ledger.__len__
+        )
         self._reporter = Reporter(self._context, place, me.id, me.incarnation, Role.SERVER)
         self._proxies: dict[str, int] = {}
         """The incarnation of each proxy that has said it is ready."""

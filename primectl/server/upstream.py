@@ -51,9 +51,11 @@ class Upstream:
         incarnation: int,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
+        open_requests: Callable[[], int],
     ) -> None:
         self._loop = loop
         self._clock = clock
+        self._open_requests = open_requests
         lane = server_lane(server, incarnation)
         self._pools = {
             pool: _Pool(
@@ -140,8 +142,9 @@ class Upstream:
             self._loop.call_soon(self._gather)
 
     def _gather(self) -> None:
-        """Flush once a turn of the loop has brought no further job."""
-        if self._fresh != self._seen and self._gatherings < GATHERINGS:
+        """Flush once a turn of the loop has brought no further job, at once where no other request is under way."""
+        shared = self._fresh < self._open_requests()
+        if shared and self._fresh != self._seen and self._gatherings < GATHERINGS:
             self._seen = self._fresh
             self._gatherings += 1
             self._loop.call_soon(self._gather)
