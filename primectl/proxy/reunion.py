@@ -96,6 +96,6 @@ class Witnesses:
             return Fate.FRESH
         if job.id in self._ran:
             return Fate.RAN
-        if not noted or self._noteless or self._complete_since > sent:
-            return Fate.UNKNOWN
-        return Fate.UNCERTAIN if self._mute else Fate.FRESH
+        if self._mute:
+            return Fate.UNCERTAIN
+        return Fate.UNKNOWN if not noted or self._noteless or self._complete_since > sent else Fate.FRESH

@@ -340,8 +340,9 @@ class Histories(RuleBasedStateMachine):
             for job in worker.holds:  # whatever it held counts as begun then
                 self.begun_times.setdefault(job.id, 1)
         for job in worker.holds:
-            if job.id not in self.here() and job.id not in self.ended:
-                self.end(job.id, "lost with a proxy and a worker, its server gone")
+            ticket = self.dispatch._book.by_request.get(request_of(job.id))
+            if (ticket is None or ticket.hollow) and job.id not in self.ended:
+                self.end(job.id, "lost with a proxy and a worker, and too far out to be sent again: its server cuts it")
         self.tell(WorkerLost(worker.name, worker.incarnation, begun if notes_are_read else None))
 
     # --- operators ----------------------------------------------------------------------------------------------------

@@ -306,7 +306,8 @@ def test_a_worker_that_has_not_spoken_and_keeps_no_notes_may_hold_what_may_run_o
     join(dispatch, 1)
     assert tick(dispatch, 1.0) == [ReadNotes()]
     assert dispatch.handle(NotesRead({"compute.1": notes()}), 1.0) == []
-    assert dispatch.snapshot().queued == 1
+    join(dispatch, 2, holds=[job_id(1)], notes=False)
+    assert (dispatch.snapshot().queued, dispatch.snapshot().in_flight) == (0, 1)
 
 
 def test_where_nothing_runs_twice_what_workers_do_not_note_is_not_run_again():
