@@ -148,6 +148,7 @@ class Worker:
             if desk.watchdog_rests:
                 desk.watchdog_rests = False
                 desk.rouse_watchdog()
+            started = time.monotonic()
             outcome = self._handler.run(wire, job)
             if type(outcome.result) is Streamed:
                 outcome = self._relay(wire, job, outcome.result)
@@ -160,7 +161,7 @@ class Worker:
                 failed = type(result) is Response
             ended = time.monotonic()
             with self._lock:
-                self._end(wire, job, result, failed, ended - now)
+                self._end(wire, job, result, failed, ended - started)
                 flush = ended - flushed >= FLUSH_S or self._outbox.large
                 begun = None if flush else self._begin(ended)
             del outcome, result  # a large answer is not kept beside the next
