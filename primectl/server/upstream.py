@@ -21,7 +21,7 @@ RETRY_S = 0.005
 """How soon what a full or absent proxy did not take is offered again, at first; twice as late each time …"""
 RETRY_MOST_S = 0.05
 """… up to this."""
-GATHERINGS = 16
+GATHERINGS = 4
 """Turns of the loop that a batch may wait while each brings more of it: clients that ask at once share a batch."""
 LINGER_MS = 200
 
