@@ -208,8 +208,12 @@ class Dispatch:
         return [seat.address for seat in silent]
 
     def addresses(self) -> list[Address]:
-        """All workers; those that hold jobs first."""
-        return [seat.address for seat in sorted(self._seats.all.values(), key=lambda seat: not seat.held)]
+        """All workers."""
+        return list(self._seats.all)
+
+    def holders(self) -> list[Address]:
+        """The workers that hold jobs."""
+        return [seat.address for seat in self._seats.all.values() if seat.held]
 
     def worker_at(self, address: Address) -> tuple[str, int] | None:
         """Id and incarnation of the worker behind an address."""

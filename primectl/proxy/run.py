@@ -66,9 +66,11 @@ SAMPLE_S = 0.25
 IDLE_SAMPLE_S = 1.0
 SILENCE_S = 1.5
 """A worker not heard for this long is asked something, to learn whether it is still connected; it beats each second."""
-PROBES_S = (0.001, 0.02, 0.2)
-"""When to ask everybody after a connection has ended: its last words are read first, and the socket, which tells of the
-end before it has taken note of it, may need a moment."""
+PROBES_S = (0.001, 0.02)
+"""When to ask those that hold jobs after a connection has ended: its last words are read first, and the socket, which
+tells of the end before it has taken note of it, may need a moment. Ends that come together are asked about once."""
+LAST_PROBE_S = 0.2
+"""When to ask everybody, once no further connection ends."""
 
 
 class Proxy:
@@ -106,6 +108,8 @@ class Proxy:
         self._commands: list[Command] = []
         self._malformed = 0
         self._retiring = False
+        self._probes: dict[float, asyncio.TimerHandle] = {}
+        """By their delays."""
         self._scheduled = False
         self._upstream_waits = False
         self._changed = True
@@ -294,13 +298,19 @@ class Proxy:
         while readable(self._ends):
             self._ends.recv_multipart(zmq.NOBLOCK)
             ended = True
-        if ended:
-            for delay_s in PROBES_S:
-                self._loop.call_later(delay_s, self._probe)
+        if not ended:
+            return
+        for delay_s in PROBES_S:
+            if delay_s not in self._probes:
+                self._probes[delay_s] = self._loop.call_later(delay_s, self._probe, delay_s)
+        if (last := self._probes.pop(LAST_PROBE_S, None)) is not None:
+            last.cancel()
+        self._probes[LAST_PROBE_S] = self._loop.call_later(LAST_PROBE_S, self._probe, LAST_PROBE_S)
 
-    def _probe(self) -> None:
+    def _probe(self, delay_s: float) -> None:
+        del self._probes[delay_s]
         self._turn()
-        self._ask(self._dispatch.addresses())
+        self._ask(self._dispatch.addresses() if delay_s == LAST_PROBE_S else self._dispatch.holders())
 
     def _ask(self, addresses: list[bytes]) -> None:
         """Ask these workers who they are: one that is no longer connected cannot be asked."""
