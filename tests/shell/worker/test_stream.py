@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from primectl.config.model import ServerConfig
 from primectl.message import TEXT
@@ -217,13 +218,13 @@ def test_a_stream_that_nobody_reads_ends_after_a_while():
         assert (len(body), end) == (STREAM_WINDOW, STREAM_BROKEN)
 
 
-def test_a_stream_for_a_server_that_is_away_ends_and_the_worker_goes_on(bench: Bench):
-    bench.answers.close()
-    bench.send(job(1, ["a", "b", "c"]))
-    bench.wait_for_done(1)
-    wait_for_word(bench, "the stream is closed")
-    wait_for(lambda: any(sample.counters["answers_dropped"] == 1 for sample in bench.samples()), "the count")
-    assert bench.process.poll() is None
+def test_a_stream_for_a_server_that_is_away_ends_and_the_worker_goes_on():
+    with a_bench("stream", server=ServerConfig(processes=2)) as bench:
+        bench.send(structs.replace(job(1, ["a", "b", "c"]), origin="server.2"))
+        bench.wait_for_done(1)
+        wait_for_word(bench, "the stream is closed")
+        wait_for(lambda: any(sample.counters["answers_dropped"] == 1 for sample in bench.samples()), "the count")
+        assert bench.process.poll() is None
 
 
 def test_an_answer_finished_before_does_not_wait_for_a_stream(bench: Bench):
