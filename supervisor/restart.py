@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from primectl.config.model import SupervisorConfig
 
-OUTSIDE_LIFE_S = 1.0
+OUTSIDE_LIFE_S = 0.2
 """A process that was READY for so long and then got SIGKILL was killed from outside (an operator's `kill -9`, the
 kernel short of memory): no fault that another start would repeat, so it does not count."""
 
