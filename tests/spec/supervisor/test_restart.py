@@ -46,7 +46,15 @@ def test_the_budget_is_spent_at_the_limit():
 
 @pytest.mark.parametrize(
     ("status", "ready_s", "outside"),
-    [(-9, 5.0, True), (-9, 0.5, True), (-9, 0.1, False), (-9, None, False), (-11, 5.0, False), (1, 5.0, False), (None, 5.0, False)],
+    [
+        (-9, 5.0, True),
+        (-9, 0.5, True),
+        (-9, 0.1, False),
+        (-9, None, False),
+        (-11, 5.0, False),
+        (1, 5.0, False),
+        (None, 5.0, False),
+    ],
 )
 def test_only_sigkill_to_a_process_that_has_run_comes_from_outside(status, ready_s, outside):
     assert was_killed_from_outside(status, ready_s) is outside
