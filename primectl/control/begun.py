@@ -63,21 +63,26 @@ class BegunLog:
         with suppress(BlockingIOError):
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Pages without room on the disk would end the worker with SIGBUS when they are first written.
-        os.posix_fallocate(self._fd, 0, _SIZE)
-        os.ftruncate(self._fd, _SIZE)
+        if os.fstat(self._fd).st_size != _SIZE:
+            os.ftruncate(self._fd, 0)
+            os.posix_fallocate(self._fd, 0, _SIZE)
         return mmap(self._fd, _SIZE)
 
     def _take_over(self) -> None:
         """Go on where an earlier life of this worker ended; notes of another boot of the host mean nothing."""
         words = self._words
-        newest = self._stamps[_RING_AT + 2 * ((words[_NOTED] - 1) % RING) + 1]
-        if words[0] != _MAGIC or newest > time.monotonic():
-            self._words.cast("B")[:] = bytes(_SIZE)
+        if words[0] == 0:  # a new file: pages that are not touched cost nothing
+            words[0] = _MAGIC
+        elif words[0] != _MAGIC or self._newest() > time.monotonic():
+            words[1:] = memoryview(bytes(_SIZE - 8)).cast("Q")
             words[0] = _MAGIC
         elif words[_CURRENT]:
             words[_BROKEN_AT + words[_LIVES] % BROKEN] = words[_CURRENT]
             words[_CURRENT] = 0
         words[_LIVES] += 1
+
+    def _newest(self) -> float:
+        return self._stamps[_RING_AT + 2 * ((self._words[_NOTED] - 1) % RING) + 1]
 
     def begin(self, job: JobId, once: bool, now: float) -> None:
         """`job` is going to run at once; `once`: it may run only once."""
