@@ -131,6 +131,12 @@ class Response(Struct, array_like=True, frozen=True):
             body["request_id"] = request_id
         return cls(status, (("content-type", "application/problem+json"),), json.dumps(body).encode())
 
+    @classmethod
+    def unavailable(cls, detail: str, request_id: str = "") -> Response:
+        """A 503 as the system itself makes them: the problem, and that it is worth asking again in a second."""
+        problem = cls.problem(503, detail, request_id)
+        return cls(503, (*problem.fields, ("retry-after", "1")), problem.body)
+
 
 class Forward(Struct, frozen=True):
     """Hand the request on to another pool: `payload` is what that pool's handler gets as its first argument.

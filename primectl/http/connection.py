@@ -753,9 +753,10 @@ class HttpConnection:
         line = self._line
         method, target = (line.method, line.target) if line is not None else ("-", "-")
         request_id = self._request_id()
-        problem = Response.problem(error.status, error.what, request_id)
         if error.status == 503:
-            problem = Response(503, (*problem.fields, ("retry-after", "1")), problem.body)
+            problem = Response.unavailable(error.what, request_id)
+        else:
+            problem = Response.problem(error.status, error.what, request_id)
         output = render(problem, request_id, self._date(), head=method == "HEAD", connection=CLOSE)
         self._turns.append(Turn(output))
         self.held += len(output)

@@ -17,7 +17,6 @@ from primectl.wire.job import Answer, Answers, request_name, request_of
 
 KEPT = 10_000
 """Answers kept for servers that are not connected just now; the oldest go beyond it."""
-RETRY_AFTER = ("retry-after", "1")
 
 
 class GivenUp:
@@ -38,13 +37,14 @@ class GivenUp:
         """To be sent with the next `flush`."""
         job, status, detail = action.job, action.status, action.detail
         name = request_name(request_of(job.id))
-        problem = Response.problem(status, f"pool {self._pool}: {detail}", name)
-        fields = (*problem.fields, RETRY_AFTER) if status == 503 else problem.fields
+        told = f"pool {self._pool}: {detail}"
         if status == 503:
+            problem = Response.unavailable(told, name)
             self._refused[detail] += 1
         else:
+            problem = Response.problem(status, told, name)
             self._log.warn(f"request {name} is given up with {status}: {detail}")
-        answer = Answer(job.id, status, fields, problem.body, self._me, job.attempt)
+        answer = Answer(job.id, status, problem.fields, problem.body, self._me, job.attempt)
         self._unsent.setdefault(job.origin, []).append(answer)
 
     def flush(self) -> None:

@@ -297,7 +297,7 @@ class Front:
         job = self._ledger.admit(slot, pool, REQUEST, payload, request.method in IDEMPOTENT, now, key)
         if job is None:
             name = self.next_name()
-            self._write(client, exchange, _unavailable(self._ledger.refusal(len(payload)), name), name, now)
+            self._write(client, exchange, Response.unavailable(self._ledger.refusal(len(payload)), name), name, now)
             return
         exchange.tag = job.id >> HOP_BITS
         if request.body:
@@ -311,9 +311,9 @@ class Front:
         if path == self._settings.health_path:
             return Response.text("ok\n")
         if self.draining:
-            return _unavailable("the server is draining", name)
+            return Response.unavailable("the server is draining", name)
         if not self._readiness.ready:
-            return _unavailable(self._readiness.reason, name)
+            return Response.unavailable(self._readiness.reason, name)
         return Response.text("ready\n")
 
     # --- answers out --------------------------------------------------------------------------------------------------
@@ -603,7 +603,7 @@ class Front:
                 self._cut(entry, "the cluster is stopping", now)
             else:
                 name = request_name(request)
-                self._write(client, exchange, _unavailable("the cluster is stopping", name), name, now)
+                self._write(client, exchange, Response.unavailable("the cluster is stopping", name), name, now)
             client.settle()
 
     def _sample(self) -> ServerSample:
@@ -650,11 +650,6 @@ class Front:
         self._loopback.close()
         self._upstream.close()
         self._context.term()
-
-
-def _unavailable(detail: str, name: str) -> Response:
-    problem = Response.problem(503, detail, name)
-    return Response(503, (*problem.fields, ("retry-after", "1")), problem.body)
 
 
 async def run(me: child.Child, listener: socket.socket) -> None:
