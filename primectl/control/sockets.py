@@ -88,6 +88,11 @@ def readable(socket: zmq.Socket[bytes]) -> bool:
     return bool(_events(socket) & _POLLIN)
 
 
+def writable(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a message would be taken, by some peer that is connected."""
+    return bool(_events(socket) & _POLLOUT)
+
+
 def try_send(socket: zmq.Socket[bytes], frames: list[bytes]) -> bool:
     """Send without waiting; False when the queue is full or nobody is connected."""
     for _ in range(2):
@@ -97,7 +102,7 @@ def try_send(socket: zmq.Socket[bytes], frames: list[bytes]) -> bool:
             socket.send(frames[-1], _NOBLOCK)
         except zmq.Again:
             # libzmq looks only now and then for what the peer has read meanwhile; asking for events makes it look.
-            if not _events(socket) & _POLLOUT:
+            if not writable(socket):
                 return False
         else:
             return True

@@ -4,8 +4,8 @@ A turn handles whatever has arrived on both sockets and deals once at its end, s
 queue is full `in` is not read: its senders' sockets fill up and they stop reading in their turn.
 
 That a worker is gone shows in three ways, and the first one counts: the supervisor says so; a connection of `out` ends,
-whereupon all workers are asked something, which the socket refuses to send to one that is not there; or a worker that
-has been silent is asked.
+whereupon workers are asked something, those that hold jobs first, which the socket refuses to send to one that is not
+there; or a worker that has been silent is asked.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import zmq
 
 from primectl.clock import Clock
 from primectl.config.topology import Place, pool_in, pool_out
-from primectl.control.sockets import BATCH_QUEUE, open_socket, try_send
+from primectl.control.sockets import BATCH_QUEUE, open_socket, try_send, writable
 from primectl.server.outgoing import Outgoing
 from primectl.wire.job import Allow, JobId, RequestId, WireJob, server_lane
 
@@ -169,7 +169,7 @@ class Upstream:
                 break
             outgoing.urgent_sent(message)
         # Encoding what is not going to be taken would cost more than to ask.
-        if pool.stuck and not int(pool.work.get(zmq.EVENTS)) & zmq.POLLOUT:
+        if pool.stuck and not writable(pool.work):
             return False
         if _send_all(pool.work, outgoing.again(), outgoing.again_sent):
             _send_all(pool.work, outgoing.jobs(), outgoing.jobs_sent)
