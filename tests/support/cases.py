@@ -1,7 +1,7 @@
 """Handlers with which a cluster has to cope. Copied beside the config of a cluster under test, they import nothing of
 tests.
 
-The last part of the path names the case, the query gives its figures: /work/sleep?s=0.5. What has run is noted in the
+The last part of the path names the case, the query gives its figures: /plain/sleep?s=0.5. What has run is noted in the
 file `notes`, one line a note, which is how a test knows what ran, how often and in which order.
 """
 

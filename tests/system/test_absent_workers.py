@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from tests.support.asking import Asker
 from tests.support.cluster import ClusterOfCases, wait_until
 
@@ -33,19 +29,6 @@ worker_timeout = "20s"
 MIB = 1 << 20
 BODY = bytes(2 * MIB)
 BODIES = 50
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ClusterOfCases]:
-    with ClusterOfCases(POOLS) as cluster:
-        cluster.up()
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def asker(cluster: ClusterOfCases) -> Iterator[Asker]:
-    with Asker(cluster.url) as asker:
-        yield asker
 
 
 def test_a_pool_that_stays_without_workers_answers_503_with_retry_after(cluster: ClusterOfCases, asker: Asker):

@@ -19,7 +19,7 @@ MIB = 1 << 20
 LARGE = 20 * MIB
 READERS = 20
 POOLS = """
-[pools.work]
+[pools.plain]
 handler = "cases:work"
 workers = 2
 
@@ -40,13 +40,7 @@ max_queue = {QUEUE}
 handler = "cases:work"
 max_queue = {QUEUE}
 """
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ClusterOfCases]:
-    with ClusterOfCases(POOLS, "access_log = false") as cluster:
-        cluster.up()
-        yield cluster
+SERVER = "access_log = false"
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +52,18 @@ def narrow() -> Iterator[ClusterOfCases]:
 
 def test_a_hundred_thousand_requests_on_one_connection_leave_nothing_behind(cluster: ClusterOfCases):
     async def many(requests: int) -> None:
-        asks = itertools.repeat(get("/work/size", b"0"))
+        asks = itertools.repeat(get("/plain/size", b"0"))
         result = await closed(cluster.url, asks, connections=1, requests=requests, pipeline=200)
         assert (result.requests, result.wrong, result.failed, result.reconnects) == (requests, 0, 0, 0), result
 
     asyncio.run(many(5_000))
-    before = {process: cluster.rss(process) for process in ("server.1", "proxy.work", "work.1")}
+    before = {process: cluster.rss(process) for process in ("server.1", "proxy.plain", "plain.1")}
     asyncio.run(many(100_000))
     for process, rss in before.items():
         assert cluster.rss(process) < rss + 16 * MIB
     wait_until(lambda: cluster.ps()["server"]["in_flight"] == 0, what="nothing open")
-    wait_until(lambda: cluster.pool("work")["in_flight"] == cluster.pool("work")["queued"] == 0, what="no job left")
-    assert cluster.counter("server.1", "abandoned") == cluster.counter("proxy.work", "cancelled") == 0
+    wait_until(lambda: cluster.pool("plain")["in_flight"] == cluster.pool("plain")["queued"] == 0, what="no job left")
+    assert cluster.counter("server.1", "abandoned") == cluster.counter("proxy.plain", "cancelled") == 0
 
 
 def test_clients_that_do_not_read_a_large_answer_take_bounded_memory_and_nobody_elses_time(cluster: ClusterOfCases):
@@ -83,7 +77,7 @@ def test_clients_that_do_not_read_a_large_answer_take_bounded_memory_and_nobody_
             client.sendall(f"GET /large/large?bytes={LARGE} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
         highest = before
         for _ in range(50):
-            assert asker.ask("/work/quick").status == 200
+            assert asker.ask("/plain/quick").status == 200
             highest = max(highest, cluster.rss("server.1"))
         assert highest < before + READERS * LARGE // 2, f"{highest // MIB} MiB, {before // MIB} before"
     wait_until(lambda: cluster.rss("server.1") < before + 2 * LARGE, what="the memory of the server back")

@@ -34,19 +34,6 @@ handler = "cases:work"
 """
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ClusterOfCases]:
-    with ClusterOfCases(POOLS) as cluster:
-        cluster.up()
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def asker(cluster: ClusterOfCases) -> Iterator[Asker]:
-    with Asker(cluster.url) as asker:
-        yield asker
-
-
 @pytest.fixture
 def hasty() -> Iterator[ClusterOfCases]:
     with ClusterOfCases(POOLS.partition("[pools.sleep]")[0], 'request_timeout = "1s"') as cluster:

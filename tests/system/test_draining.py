@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import pytest
 
 from tests.support.asking import Asker
 from tests.support.cluster import ClusterOfCases, wait_until
@@ -22,19 +19,6 @@ workers = 2
 handler = "cases:work"
 workers = 2
 """
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ClusterOfCases]:
-    with ClusterOfCases(POOLS) as cluster:
-        cluster.up()
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def asker(cluster: ClusterOfCases) -> Iterator[Asker]:
-    with Asker(cluster.url) as asker:
-        yield asker
 
 
 def shown(cluster: ClusterOfCases, process: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
@@ -20,19 +19,7 @@ workers = 1
     for pool in ("get", "post", "both", "away")
 )
 QUEUED = 20
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ClusterOfCases]:
-    with ClusterOfCases(POOLS, 'request_timeout = "20s"') as cluster:
-        cluster.up()
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def asker(cluster: ClusterOfCases) -> Iterator[Asker]:
-    with Asker(cluster.url) as asker:
-        yield asker
+SERVER = 'request_timeout = "20s"'
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

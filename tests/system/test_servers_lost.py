@@ -15,7 +15,7 @@ from tests.support.asking import ANSWER_S, Asker
 from tests.support.cluster import ClusterOfCases, wait_until
 
 POOLS = """
-[pools.work]
+[pools.plain]
 handler = "cases:work"
 workers = 4
 """
@@ -34,7 +34,7 @@ two_servers = pytest.fixture(lambda: (yield from a_cluster(2)), name="two_server
 
 def test_answers_for_a_server_that_was_killed_reach_nobody_and_the_next_server_serves_on(one_server: ClusterOfCases):
     with Asker(one_server.url) as asker:
-        cut = [asker.begin(f"/work/gated?n=late{number}") for number in range(4)]
+        cut = [asker.begin(f"/plain/gated?n=late{number}") for number in range(4)]
         for number in range(4):
             one_server.await_pid(f"late{number}")
         pid = one_server.pids()["server.1"]
@@ -44,7 +44,7 @@ def test_answers_for_a_server_that_was_killed_reach_nobody_and_the_next_server_s
                 begun.result()
         # These wait in the backlog, then behind the four that work for nobody and whose answers come in between.
         asked = [f"own{number}" for number in range(100)]
-        begun = [asker.begin(f"/work/count?n={name}") for name in asked]
+        begun = [asker.begin(f"/plain/count?n={name}") for name in asked]
         one_server.await_replaced("server.1", pid)
         for number in range(4):
             one_server.open_gate(f"late{number}")
@@ -68,7 +68,7 @@ def test_with_several_servers_answers_find_theirs_and_the_loss_of_one_costs_only
             connection = http.client.HTTPConnection(*asker.address, timeout=ANSWER_S)
             stack.enter_context(closing(connection))
             for again in range(3):
-                connection.request("GET", f"/work/count?n={number}.{again}")
+                connection.request("GET", f"/plain/count?n={number}.{again}")
                 answer = connection.getresponse()
                 assert (answer.status, answer.read()) == (200, f"{number}.{again}".encode())
             served[server_of(answer)].append(connection)
@@ -82,11 +82,11 @@ def test_with_several_servers_answers_find_theirs_and_the_loss_of_one_costs_only
             for connection in connections:
                 connection.auto_open = 0
                 try:
-                    connection.request("GET", "/work/count?n=on")
+                    connection.request("GET", "/plain/count?n=on")
                     assert connection.getresponse().read() == b"on"
                 except (OSError, http.client.HTTPException):
                     lost[server] += 1
         assert len(lost) == 1
         ((server, number),) = lost.items()
         assert number == len(served[server])
-        assert {answer.status for answer in asker.ask_all(["/work/quick"] * CONNECTIONS)} == {200}
+        assert {answer.status for answer in asker.ask_all(["/plain/quick"] * CONNECTIONS)} == {200}

@@ -7,7 +7,6 @@ import http.client
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
@@ -26,22 +25,9 @@ handler = "cases:parts"
 handler = "cases:parts"
 workers = 2
 
-[pools.work]
+[pools.plain]
 handler = "cases:work"
 """
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ClusterOfCases]:
-    with ClusterOfCases(POOLS) as cluster:
-        cluster.up()
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def asker(cluster: ClusterOfCases) -> Iterator[Asker]:
-    with Asker(cluster.url) as asker:
-        yield asker
 
 
 def whole(number: int, length: int) -> bytes:
@@ -107,7 +93,7 @@ def test_a_client_that_does_not_read_holds_back_the_handler_and_not_the_memory_o
         def stalled() -> bool:
             nonlocal noted
             last, noted = noted, len(cluster.notes("unread part"))
-            return noted > 0 and all(asker.ask("/work/quick").status == 200 for _ in range(50)) and noted == last
+            return noted > 0 and all(asker.ask("/plain/quick").status == 200 for _ in range(50)) and noted == last
 
         wait_until(stalled, what="handlers that wait for their clients")
         assert len(cluster.notes("unread part")) < readers * total // 2

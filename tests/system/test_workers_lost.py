@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,19 +32,7 @@ workers = 2
 handler = "cases:work"
 workers = 1
 """
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ClusterOfCases]:
-    with ClusterOfCases(POOLS, 'request_timeout = "8s"') as cluster:
-        cluster.up()
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def asker(cluster: ClusterOfCases) -> Iterator[Asker]:
-    with Asker(cluster.url) as asker:
-        yield asker
+SERVER = 'request_timeout = "8s"'
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
