@@ -168,12 +168,7 @@ class Outbox:
 
 
 def _send(socket: zmq.Socket[bytes], message: object) -> bool:
-    frame = frames.encode(message)
-    try:
-        socket.send(frame, zmq.NOBLOCK)
-    except zmq.Again:
-        return try_send(socket, [frame])
-    return True
+    return try_send(socket, [frames.encode(message)])
 
 
 def _forget(batches: dict[str, list[ItemT]], requests: frozenset[RequestId], job: Callable[[ItemT], JobId]) -> bool:
