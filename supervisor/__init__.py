@@ -11,6 +11,9 @@ plan        wanted and observed to steps; which processes a name means
 aggregate   samples to rates and percentiles; `causes` why a process ended, in words
 operations  scale, kill, restart: orders that take time
 stopping    the clean stop: what is still wanted, step by step
+books       all that is known; `picture` what is shown of it, `orders` what an order comes to
+lives       how processes begin, become ready, leave and end
+hearing     what is reported and seen of them
 cluster     the whole
 
 Shells, which perform and decide nothing:

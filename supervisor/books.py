@@ -1,6 +1,6 @@
 """All that the supervisor knows of a cluster at this moment, and the questions that everybody asks of it.
 
-Only `cluster` writes in it; `picture` shows it.
+`cluster` and its parts (`lives`, `hearing`) write in it; `picture` shows it.
 """
 
 from __future__ import annotations
@@ -8,19 +8,37 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from primectl.config.model import Config
+from primectl.wire.control import Readiness
+from primectl.wire.stats import ClusterState
 from supervisor import plan
 from supervisor.aggregate import FrontFigures, PoolFigures
 from supervisor.drains import PoolDrain
-from supervisor.events import Kind
+from supervisor.events import SUPERVISOR, Kind, StartFailure
 from supervisor.lifecycle import READY, ProcessState
+from supervisor.operations import Operation
 from supervisor.process import Process
+from supervisor.stopping import Stopping
 
 
 class Books:
-    """Processes by id, and for each pool its size, its figures and its drains."""
+    """Processes by id, for each pool its size, its figures and its drains, and what is under way."""
 
-    def __init__(self, config: Config, next_command: Callable[[], int]) -> None:
+    def __init__(self, config: Config, pid: int, next_command: Callable[[], int]) -> None:
+        """`pid` is the supervisor's own."""
         self.config = config
+        self.state = ClusterState.STARTING
+        self.began_at = 0.0
+        self.listen = ""
+        self.operations: list[Operation] = []
+        """Orders under way, in the order in which they were given."""
+        self.stopping: Stopping | None = None
+        """The one of them that stops the cluster."""
+        self.failure: StartFailure | None = None
+        """Why the cluster is being ended by itself."""
+        self.told_readiness: Readiness | None = None
+        """What servers were told last; None when they shall be told again."""
+        self.myself = Process(SUPERVISOR, Kind.SERVER, "", 0)
+        self.myself.pid = pid
         self.processes: dict[str, Process] = {}
         self.targets = {pool: settings.workers for pool, settings in config.pools.items()}
         self.pools = {pool: PoolFigures() for pool in config.pools}

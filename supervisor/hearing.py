@@ -1,0 +1,159 @@
+"""What is heard and seen of the processes: their reports, what the kernel says of them, and silence."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from primectl.wire.stats import (
+    Acknowledged,
+    ProxySample,
+    Ready,
+    ReportEnvelope,
+    ServerSample,
+    WorkerSample,
+    WorkerStuck,
+)
+from supervisor import plan
+from supervisor.aggregate import is_sound
+from supervisor.books import Books
+from supervisor.drains import Draining
+from supervisor.events import SUPERVISOR, Kind, Probed, SignalStray
+from supervisor.lifecycle import READY
+from supervisor.lifecycle import ProcessState as S
+from supervisor.liveness import Liveness, liveness
+from supervisor.lives import Lives
+from supervisor.output import Output
+from supervisor.process import Process
+
+STOPPED_S = 3.0
+"""A process that has been stopped (SIGSTOP) for so long is killed and replaced: what it holds waits, and nobody may
+come to let it go on. Shorter pauses are somebody's business; a debugger's (state `t`) never count."""
+
+
+class Hearing:
+    """Enters in the books what is heard, and tells what an operator should know of it."""
+
+    def __init__(self, books: Books, out: Output, lives: Lives, dead_letters_file: str) -> None:
+        self._books = books
+        self._out = out
+        self._lives = lives
+        self._dead_letters_file = dead_letters_file
+        self._told_dead_letters = 0
+
+    def heard(self, envelope: ReportEnvelope, now: float) -> None:
+        report = envelope.report
+        process = self._books.processes.get(envelope.sender)
+        if process is None or process.incarnation != envelope.incarnation:
+            self._heard_stranger(envelope, process)
+            return
+        if not is_sound(report):
+            self._out.count("unsound_reports")
+            return
+        if envelope.sequence > process.sequence + 1 and process.sequence:
+            self._out.count("lost_reports", min(envelope.sequence - process.sequence - 1, 1 << 32))
+        process.sequence = envelope.sequence
+        process.heard_at = now
+        match report:
+            case WorkerSample():
+                process.jobs, process.busy, process.job_s = report.jobs, report.busy, report.job_s
+                process.counters = report.counters
+            case ProxySample():
+                if process.kind is Kind.PROXY and process.alive:
+                    self._heard_proxy(process, report, now)
+            case ServerSample():
+                self._heard_server(process, report, now)
+            case Ready():
+                if process.state is S.STARTING:
+                    self._lives.became_ready(process, now)
+            case WorkerStuck():
+                if process.kind is Kind.PROXY:
+                    self._stuck(report, now)
+            case Acknowledged():
+                self._acknowledged(process, report.command)
+            case _:
+                assert_never(report)
+
+    def _heard_proxy(self, proxy: Process, sample: ProxySample, now: float) -> None:
+        proxy.jobs, proxy.counters = sample.done, sample.counters
+        self._books.pools[proxy.pool].add(proxy.incarnation, sample, now)
+        self._books.drains[proxy.pool].heard(sample)
+        self._out.moved |= self._is_draining(proxy.pool)
+
+    def _acknowledged(self, process: Process, command: int) -> None:
+        if command == process.retire_command and process.state is S.DRAINING:
+            process.acknowledged = True
+            process.deadline = None
+        elif process.kind is Kind.PROXY:
+            self._books.drains[process.pool].acknowledged(command)
+            self._out.moved = True
+
+    def _stuck(self, report: WorkerStuck, now: float) -> None:
+        worker = self._books.current(report.worker, report.incarnation)
+        if worker is None or worker.kind is not Kind.WORKER or worker.state not in READY:
+            return
+        request = plan.printable(report.request)
+        text = f"{worker.id} does not let go of request {request}, which is cancelled: killed and replaced"
+        self._out.tell("stuck", worker.id, text)
+        self._lives.put_down(worker, f"stuck in the cancelled request {request}", now)
+
+    def _heard_server(self, process: Process, sample: ServerSample, now: float) -> None:
+        if process.kind is not Kind.SERVER:
+            return
+        process.jobs = sample.requests
+        process.counters = sample.counters
+        if process.alive:
+            self._books.front.add(process.id, process.incarnation, sample, now)
+        if sample.draining and self._books.stopping is not None:
+            self._books.stopping.finished[process.id] = sample.counters.get("finished", 0)
+            self._books.stopping.cancelled[process.id] = sample.counters.get("cancelled", 0)
+
+    def _heard_stranger(self, envelope: ReportEnvelope, process: Process | None) -> None:
+        """Word from an earlier life, from nobody we know, or from a worker whose zygote died before it told of it."""
+        ours = self._lives.is_ours(envelope.incarnation)
+        self._out.count("stale_reports" if ours else "unknown_senders")
+        if process is not None and process.kind is Kind.WORKER and isinstance(envelope.report, Ready):
+            self._out.add(SignalStray(envelope.report.pid))
+
+    def probed(self, event: Probed, now: float) -> None:
+        process = (
+            self._books.myself if event.process == SUPERVISOR else self._books.current(event.process, event.incarnation)
+        )
+        if process is None:
+            return
+        process.cpu_percent, process.rss_bytes = event.cpu_percent, event.rss_bytes
+        if not event.stopped:
+            process.stopped_at = None
+        elif process.stopped_at is None:
+            process.stopped_at = now
+        elif now - process.stopped_at >= STOPPED_S and process.alive and process.state is not S.STOPPING:
+            for_s = now - process.stopped_at
+            text = f"{process.id} was stopped (SIGSTOP) and nobody let it go on for {for_s:.1f} s: killed and replaced"
+            self._out.tell("suspended", process.id, text)
+            self._lives.put_down(process, f"stopped for {for_s:.1f} s", now)
+
+    def _is_draining(self, pool: str) -> bool:
+        """Whether somebody waits for a drain in this pool."""
+        return any(isinstance(operation, Draining) and operation.pool == pool for operation in self._books.operations)
+
+    def look_for_silence(self, now: float) -> None:
+        for process in self._books.processes.values():
+            if process.state is not S.RUNNING or process.kind is Kind.ZYGOTE:
+                continue
+            health = liveness(now - process.heard_at)
+            if health is process.liveness:
+                continue
+            if health is Liveness.HEALTHY:
+                self._out.tell("heard", process.id, f"{process.id} is heard again")
+            else:
+                self._out.tell(
+                    "silent", process.id, f"{process.id} has not been heard for {now - process.heard_at:.0f} s"
+                )
+            process.liveness = health
+
+    def tell_of_dead_letters(self) -> None:
+        count = self._books.front.dead_letters - self._told_dead_letters
+        if count > 0:
+            self._told_dead_letters += count
+            what = "1 request could" if count == 1 else f"{count} requests could"
+            text = f"{what} not be answered; kept in {self._dead_letters_file}"
+            self._out.tell("dead_letter", self._books.config.cluster.name, text)

@@ -1,0 +1,393 @@
+"""How processes begin, become ready, are told to leave, and end: the one place that moves them.
+
+`plan` and operations say what shall happen to a process, as steps; `cluster` hands each to the method here that does
+it. What a zygote has forked, what a signal is for, who must hear that somebody is gone: all of it is here.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import assert_never
+
+from primectl.wire.control import (
+    ALL,
+    Hello,
+    ProcessGone,
+    ProcessReady,
+    Retire,
+    Roster,
+    pool_topic,
+    process_topic,
+    role_topic,
+)
+from primectl.wire.stats import ClusterState
+from supervisor import plan
+from supervisor.books import Books
+from supervisor.causes import cause_of
+from supervisor.events import (
+    Broadcast,
+    CloseZygote,
+    Exec,
+    Fork,
+    HandlerFailed,
+    Kind,
+    Signal,
+    SignalStray,
+    Spawned,
+    StartFailure,
+    zygote_id,
+)
+from supervisor.lifecycle import LEAVING, READY, Change
+from supervisor.lifecycle import ProcessState as S
+from supervisor.output import Output
+from supervisor.plan import Dismiss, Force, Forget, Recycle, Revive, Start, Step
+from supervisor.process import Process
+from supervisor.restart import backoff_s, is_spent, was_killed_from_outside
+
+HELLO_S = 0.05
+"""How often HELLO is repeated to a process that listens but has not said READY."""
+NUDGE_S = 1.0
+"""A process that has not acknowledged a command for so long gets the signal that means the same."""
+START_TIMEOUT_S = 30.0
+"""For a server to say READY; the pools' processes have `start_timeout`."""
+
+
+class Lives:
+    """Moves the processes in the books."""
+
+    def __init__(
+        self,
+        books: Books,
+        out: Output,
+        *,
+        incarnation: int,
+        jitter: Callable[[], float],
+        on_start_failure: Callable[[StartFailure], None],
+    ) -> None:
+        """`incarnation` is above all earlier ones; `jitter` gives numbers of 0 to 1."""
+        self._books = books
+        self._out = out
+        self._first_incarnation = self._incarnation = incarnation
+        self._jitter = jitter
+        self._give_up_start = on_start_failure
+
+    def is_ours(self, incarnation: int) -> bool:
+        """Whether this supervisor has given somebody that incarnation."""
+        return self._first_incarnation < incarnation <= self._incarnation
+
+    def do(self, step: Step, now: float) -> None:
+        """Take one step."""
+        self._out.moved = True
+        if isinstance(step, Start):
+            process = self._books.processes.get(step.id)
+            if process is None:
+                process = self._books.processes[step.id] = Process(step.id, step.kind, step.pool, step.number)
+            self._start(process, now)
+            return
+        process = self._books.processes[step.id]
+        match step:
+            case plan.Retire():
+                process.leaving = True
+                self._retire(process, now)
+            case Recycle():
+                self._retire(process, now)
+            case Revive():
+                process.crashes.clear()
+                self._revive_zygote(process, now)
+                if process.state in (S.BACKOFF, S.FAILED):
+                    self._start(process, now)
+            case Dismiss():
+                if process.alive and process.state is not S.STOPPING:
+                    process.change(Change.KILL_ASKED)
+                    process.deadline = None
+            case Force():
+                self._force(process, now)
+            case Forget():
+                if process.state in (S.BACKOFF, S.FAILED):
+                    process.change(Change.NOT_WANTED)
+                del self._books.processes[step.id]
+                if process.kind is Kind.WORKER:
+                    self._out.extend(self._books.drains[process.pool].forget(process.id, now))
+            case _:
+                assert_never(step)
+
+    def tick(self, now: float) -> None:
+        """Look after those who want attention by now."""
+        for process in list(self._books.processes.values()):
+            if process.hello_at is not None and now >= process.hello_at:
+                self._greet_again(process, now)
+            if process.deadline is None or now < process.deadline:
+                continue
+            if process.state is S.STARTING:
+                process.deadline = None
+                process.timed_out = True
+                self._overdue(process, now)
+            elif process.state is S.DRAINING:
+                process.deadline = None
+                self._signal(process, signal.SIGTERM)
+
+    # --- they begin ---------------------------------------------------------------------------------------------------
+
+    def _start(self, process: Process, now: float) -> None:
+        self._incarnation += 1
+        change = Change.RETRY_DUE if process.state is S.BACKOFF else Change.START_ASKED
+        process.begin(self._incarnation, now, change)
+        if process.kind is Kind.WORKER and self._books.config.pools[process.pool].spawn == "fork":
+            return
+        process.asked_for = True
+        process.deadline = now + self._start_timeout_s(process)
+        self._out.add(Exec(process.id, process.kind, process.pool, process.incarnation))
+
+    def _start_timeout_s(self, process: Process) -> float:
+        return self._books.config.pools[process.pool].start_timeout if process.pool else START_TIMEOUT_S
+
+    def fork_what_waits(self, now: float) -> None:
+        for pool in self._books.config.pools:
+            zygote = self._books.processes.get(zygote_id(pool))
+            if zygote is None or zygote.state is not S.RUNNING:
+                continue
+            waiting = [process for process in self._unborn(pool) if not process.asked_for]
+            for process in waiting:
+                process.asked_for = True
+                process.deadline = now + self._start_timeout_s(process)
+            if waiting:
+                self._out.add(Fork(pool, tuple(process.birthright for process in waiting)))
+
+    def _unborn(self, pool: str) -> list[Process]:
+        """Workers of a forking pool that have no pid yet."""
+        if self._books.config.pools[pool].spawn != "fork":
+            return []
+        return [
+            p
+            for p in self._books.processes.values()
+            if p.kind is Kind.WORKER and p.pool == pool and p.alive and not p.pid
+        ]
+
+    def fail_what_waits_in_vain(self, now: float) -> None:
+        for pool in self._books.config.pools:
+            zygote = self._books.processes.get(zygote_id(pool))
+            if zygote is None or zygote.state is not S.FAILED:
+                continue
+            for process in self._unborn(pool):
+                if process.state is S.STARTING:
+                    process.change(Change.ENDED)
+                    process.change(Change.RETRIES_SPENT)
+                    process.deadline = None
+                    process.cause = f"its handler cannot be imported: {zygote.cause}"
+                    self._out.moved = True
+
+    def _revive_zygote(self, worker: Process, now: float) -> None:
+        zygote = self._books.processes.get(zygote_id(worker.pool))
+        if zygote is not None and zygote.state in (S.BACKOFF, S.FAILED):
+            zygote.crashes.clear()
+            self._start(zygote, now)
+
+    # --- they come to be ----------------------------------------------------------------------------------------------
+
+    def spawned(self, event: Spawned) -> None:
+        process = self._books.current(event.process, event.incarnation)
+        if process is None or not process.alive:
+            self._out.add(SignalStray(event.pid))
+            return
+        process.pid = event.pid
+        if process.forced:
+            self._signal(process, signal.SIGKILL)
+        elif process.state in LEAVING:
+            self._signal(process, signal.SIGTERM)
+
+    def subscribed(self, name: str, now: float) -> None:
+        process = self._books.processes.get(name)
+        if process is None or process.state is not S.STARTING:
+            return
+        process.hello_at = now + HELLO_S
+        self._out.wake_at(process.hello_at)
+        self._out.add(Broadcast(process_topic(name), Hello()))
+
+    def _greet_again(self, process: Process, now: float) -> None:
+        if process.state is not S.STARTING:
+            process.hello_at = None
+            return
+        process.hello_at = now + HELLO_S
+        self._out.add(Broadcast(process_topic(process.id), Hello()))
+
+    def became_ready(self, process: Process, now: float) -> None:
+        process.change(Change.BECAME_READY)
+        process.ready_at = process.heard_at = now
+        process.deadline = process.hello_at = None
+        self._out.moved = True
+        if process.kind is Kind.PROXY:
+            self._proxy_is_ready(process, now)
+        if process.kind is Kind.WORKER:
+            self._out.extend(self._books.drains[process.pool].worker_is_ready(process.id, now))
+        if process.kind is Kind.SERVER:
+            self._books.told_readiness = None
+        if process.kind is Kind.ZYGOTE:
+            process.cause = ""
+        if process.crashed:
+            process.crashed = False
+            self._out.tell("ready", process.id, f"{process.id} is back")
+
+    def _proxy_is_ready(self, proxy: Process, now: float) -> None:
+        """What it must know before it deals, then to all that it is there."""
+        if proxy.restarts:
+            served = [
+                (worker.id, worker.incarnation) for worker in self._books.workers(proxy.pool) if worker.state in READY
+            ]
+            self._out.add(Broadcast(process_topic(proxy.id), Roster(served)))
+        self._out.extend(self._books.drains[proxy.pool].proxy_is_ready(now))
+        self._out.add(Broadcast(ALL, ProcessReady(proxy.id, proxy.incarnation)))
+
+    def handler_failed(self, event: HandlerFailed) -> None:
+        zygote = self._books.current(event.process, event.incarnation)
+        if zygote is None or not zygote.alive:
+            return
+        lines = tuple(event.traceback.rstrip().splitlines()) or ("no reason was given",)
+        zygote.cause = plan.printable(lines[-1])
+        if self._books.state is ClusterState.STARTING:
+            handler = self._books.config.pools[zygote.pool].handler
+            self._give_up_start(
+                StartFailure(zygote.id, f"pools.{zygote.pool}.handler: {handler} cannot be imported", lines[-20:])
+            )
+
+    def _overdue(self, process: Process, now: float) -> None:
+        if process.pid:
+            self._signal(process, signal.SIGKILL)
+            process.forced = True
+            return
+        if process.kind is Kind.WORKER:
+            # Its zygote has been asked and says nothing: it hangs, and everybody else waits for it too.
+            zygote = self._books.processes.get(zygote_id(process.pool))
+            if zygote is not None and zygote.pid:
+                self._signal(zygote, signal.SIGKILL)
+                return
+        self.ended(process, None, (), now)
+
+    # --- they leave ---------------------------------------------------------------------------------------------------
+
+    def _retire(self, process: Process, now: float) -> None:
+        if process.state in LEAVING:
+            return
+        was = process.state
+        process.change(Change.RETIRE_ASKED)
+        process.deadline = now + NUDGE_S
+        process.retire_command = self._out.next_command()
+        if process.kind is Kind.ZYGOTE:
+            self._out.add(CloseZygote(process.id, process.incarnation))
+        elif not process.asked_for:
+            self.ended(process, 0, (), now)
+        elif was is S.STARTING:
+            self._signal(process, signal.SIGTERM)
+        else:
+            timeout_s = self._drain_s(now) if process.kind is Kind.SERVER else None
+            self._out.add(Broadcast(process_topic(process.id), Retire(process.retire_command, timeout_s)))
+
+    def _drain_s(self, now: float) -> float:
+        if self._books.stopping is None:
+            return self._books.config.supervisor.stop_timeout
+        return max(0.0, self._books.stopping.deadline - now)
+
+    def _force(self, process: Process, now: float) -> None:
+        if not process.alive:
+            return
+        if process.state is not S.STOPPING:
+            process.change(Change.KILL_ASKED)
+        process.forced = True
+        process.deadline = None
+        if process.asked_for:
+            self._signal(process, signal.SIGKILL)
+        else:
+            self.ended(process, -signal.SIGKILL, (), now)
+
+    def put_down(self, process: Process, cause: str, now: float) -> None:
+        """SIGKILL to what will not go on by itself. It did not crash: it is replaced at once, nothing is counted."""
+        self._out.moved = True
+        process.doom = cause
+        self._force(process, now)
+
+    def _signal(self, process: Process, number: int) -> None:
+        """A process that is not born yet gets it when it is (`_spawned`)."""
+        if process.pid:
+            self._out.add(Signal(process.id, process.incarnation, number))
+
+    # --- they end -----------------------------------------------------------------------------------------------------
+
+    def ended(self, process: Process, status: int | None, tail: tuple[str, ...], now: float) -> None:
+        self._say_gone(process)
+        self._out.moved = True
+        ready_s = None if process.ready_at is None else now - process.ready_at
+        expected, killed = process.state in LEAVING, process.state is S.STOPPING
+        timed_out = process.timed_out
+        process.change(Change.ENDED)
+        process.deadline = process.hello_at = None
+        if process.kind is Kind.ZYGOTE:
+            self._zygote_gone(process, now)
+        if expected:
+            if killed:
+                process.cause = process.doom or "KILL"
+            elif status not in (0, None):
+                process.cause = cause_of(status, tail)
+            return
+        if timed_out:
+            process.cause = f"not READY within {self._start_timeout_s(process):g} s"
+        elif not (process.kind is Kind.ZYGOTE and process.cause and status == 1):
+            # A zygote whose handler failed has given its own cause, better than its exit status.
+            process.cause = cause_of(status, tail)
+        if self._books.state is ClusterState.STARTING:
+            what = f"{process.id} did not come up: {process.cause}"
+            self._give_up_start(StartFailure(process.id, what, tail))
+        if self._books.failure is not None:
+            process.deadline = now
+            return
+        self._back_off(process, was_killed_from_outside(status, ready_s), now)
+
+    def _back_off(self, process: Process, counts_not: bool, now: float) -> None:
+        policy = self._books.config.supervisor
+        process.crashed = True
+        crashes = 1 if counts_not else process.crashes.add(now, policy)
+        if not counts_not and is_spent(crashes, policy):
+            process.change(Change.RETRIES_SPENT)
+            self._out.tell("failed", process.id, f"{process.id} failed after {crashes} crashes: {process.cause}")
+            return
+        wait_s = backoff_s(crashes, policy, self._jitter())
+        process.deadline = now + wait_s
+        when = f"starts again in {wait_s:.1f} s" if wait_s else "starts again at once"
+        self._out.tell("crashed", process.id, f"{process.id} ended: {process.cause}; {when}")
+
+    def _say_gone(self, process: Process) -> None:
+        gone = ProcessGone(process.id, process.incarnation)
+        topics: tuple[str, ...] = ()
+        match process.kind:
+            case Kind.WORKER:
+                topics = (pool_topic(process.pool), role_topic(Kind.SERVER))
+            case Kind.PROXY:
+                topics = (pool_topic(process.pool), role_topic(Kind.SERVER), role_topic(Kind.WORKER))
+                self._books.pools[process.pool].proxy_gone()
+                self._books.drains[process.pool].proxy_is_gone()
+            case Kind.SERVER:
+                topics = (role_topic(Kind.PROXY), role_topic(Kind.WORKER))
+                self._server_gone(process)
+            case Kind.ZYGOTE:
+                return
+            case _:
+                assert_never(process.kind)
+        if process.pid:
+            self._out.extend([Broadcast(topic, gone) for topic in topics])
+
+    def _server_gone(self, process: Process) -> None:
+        stopping = self._books.stopping
+        if stopping is not None and process.id not in stopping.cancelled:
+            stopping.cancelled[process.id] = self._books.front.in_flight(process.id)
+        self._books.front.server_gone(process.id)
+
+    def _zygote_gone(self, zygote: Process, now: float) -> None:
+        """What it was asked to fork and has not reported is asked of the next one, under a new incarnation, so that a
+        worker that did come to be cannot pass for the one that will."""
+        for process in self._unborn(zygote.pool):
+            if process.state is S.STARTING:
+                self._incarnation += 1
+                process.incarnation = self._incarnation
+                process.asked_for = False
+                process.deadline = None
+            else:
+                self.ended(process, None, (), now)
