@@ -28,8 +28,6 @@ PARTS = 4
 MESSAGE_BYTES = 4 << 20
 """A peer that sends a larger frame is disconnected by ZeroMQ."""
 TOPIC_BYTES = 256
-STATS_REST_S = 0.1
-"""While all is calm, `stats` is read so often only: 64 workers that report once a second wake us 10 times, not 64."""
 COMPLAIN_S = 5.0
 """Between two log lines about the same kind of nonsense."""
 
@@ -63,8 +61,7 @@ class Channel:
         self._complained: dict[str, float] = {}
         self._again: set[Socket] = set()
         self._resting = False
-        self.calm = False
-        """Nobody waits for a report: they may be read a moment later, many at once."""
+        self._calm = False
         self._context: zmq.Context[Socket] = zmq.Context()
         self._commands = self._open(zmq.XPUB, linger_ms=200)
         self._feed = self._open(zmq.XPUB, linger_ms=200)
@@ -132,24 +129,31 @@ class Channel:
             try:
                 message = _receive(socket)
             except zmq.Again:
-                if taken and self.calm and socket is self._stats:
+                if taken and self._calm and socket is self._stats:
                     self._rest()
                 return
             take(message)
         if readable(socket):
             self._look_again(socket)
 
+    def be_calm(self, calm: bool) -> None:
+        """While nobody waits for a report, `stats` is read in `look_in` only: 64 workers that report one by one wake us
+        with the next round of all that is done regularly, not 64 times."""
+        self._calm = calm
+        if not calm:
+            self.look_in()
+
+    def look_in(self) -> None:
+        """Read the reports that have waited."""
+        if self._resting:
+            self._resting = False
+            self._loop.add_reader(self._stats_fd, self._drain, self._stats)
+            self._drain(self._stats)
+
     def _rest(self) -> None:
         if not self._resting:
             self._resting = True
             self._loop.remove_reader(self._stats_fd)
-            self._loop.call_later(STATS_REST_S, self._wake)
-
-    def _wake(self) -> None:
-        self._resting = False
-        if not self._stats.closed:
-            self._loop.add_reader(self._stats_fd, self._drain, self._stats)
-            self._drain(self._stats)
 
     def drain_reports(self) -> None:
         """Take in what has arrived on `stats` by now, before an end is looked at that it may explain."""

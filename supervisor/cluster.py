@@ -62,6 +62,7 @@ from supervisor.stopping import Stopping
 BEAT_S = 1.0
 """How often servers are told whether the cluster is ready, and silence is looked for."""
 OPERATIONS_AT_ONCE = 256
+AT_REST = frozenset({S.RUNNING, S.BACKOFF, S.FAILED})
 
 
 class Cluster:
@@ -94,7 +95,7 @@ class Cluster:
         """What each operation's askers were told last, by its identity."""
         self._shown = ""
         self.is_calm = False
-        """Nobody waits for anything: no order is under way and every process runs."""
+        """Nobody waits for anything: no order is under way and every process is what it will be."""
 
     # --- the machine --------------------------------------------------------------------------------------------------
 
@@ -179,7 +180,8 @@ class Cluster:
             self._lives.fail_what_waits_in_vain(now)
             self._judge(now)
         self._out.deadline = self._earliest()
-        self.is_calm = not self._books.operations and all(p.state is S.RUNNING for p in self._books.processes.values())
+        at_rest = all(process.state in AT_REST for process in self._books.processes.values())
+        self.is_calm = at_rest and not self._books.operations
 
     # --- time ---------------------------------------------------------------------------------------------------------
 

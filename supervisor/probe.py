@@ -13,7 +13,6 @@ from primectl.clock import Clock
 from supervisor import kernel
 from supervisor.events import Probed
 
-ROUND_S = 1.0
 SHORTEST_S = 0.1
 TURNS = 4
 """In how many turns everybody is looked at once."""
@@ -66,7 +65,7 @@ class Probe:
         self._gone.add(Key(process, incarnation))
 
     def turn(self) -> list[Probed]:
-        """Look at the next few; to be called every ROUND_S / TURNS seconds."""
+        """Look at the next few; to be called four times a second."""
         if self._gone:
             self._new = [(key, pid) for key, pid in self._new if key not in self._gone]
             self._subjects = deque(subject for subject in self._subjects if subject.key not in self._gone)
