@@ -14,6 +14,7 @@ from supervisor import plan
 from supervisor.aggregate import FrontFigures, PoolFigures
 from supervisor.drains import PoolDrain
 from supervisor.events import SUPERVISOR, Kind, StartFailure
+from supervisor.generations import Generations
 from supervisor.lifecycle import READY, ProcessState
 from supervisor.operations import Operation
 from supervisor.process import Process
@@ -42,6 +43,9 @@ class Books:
         self.processes: dict[str, Process] = {}
         self.targets = {pool: settings.workers for pool, settings in config.pools.items()}
         self.pools = {pool: PoolFigures() for pool in config.pools}
+        self.generations = {
+            pool: Generations(pool, forks=settings.spawn == "fork") for pool, settings in config.pools.items()
+        }
         self.drains = {pool: PoolDrain(pool, next_command) for pool in config.pools}
         self.front = FrontFigures()
 
@@ -49,6 +53,18 @@ class Books:
         """The record of a process, if this word is of its present life."""
         record = self.processes.get(process)
         return record if record is not None and record.incarnation == incarnation else None
+
+    @property
+    def zygotes(self) -> dict[str, str]:
+        """The current zygote of each forking pool."""
+        current = {pool: generations.current.zygote for pool, generations in self.generations.items()}
+        return {pool: zygote for pool, zygote in current.items() if zygote}
+
+    def wanted(self) -> plan.Wanted:
+        """The whole cluster as operators want it."""
+        zygotes = {zygote: pool for pool, generations in self.generations.items() for zygote in generations.zygotes}
+        surge = {pool: generations.surge for pool, generations in self.generations.items() if generations.surge}
+        return plan.full(self.config, self.targets, zygotes, surge)
 
     def workers(self, pool: str) -> list[Process]:
         return [process for process in self.processes.values() if process.kind is Kind.WORKER and process.pool == pool]

@@ -165,7 +165,7 @@ class Cluster:
     # --- wanted and actual --------------------------------------------------------------------------------------------
 
     def _wanted(self) -> plan.Wanted:
-        whole = plan.full(self._books.config, self._books.targets)
+        whole = self._books.wanted()
         return whole if self._books.stopping is None else self._books.stopping.wanted(whole)
 
     def _settle(self, now: float) -> None:

@@ -1,7 +1,8 @@
 """What can happen to a cluster (past tense), and what its supervisor may be asked to do in answer (imperative).
 
 An incarnation numbers one life of a process: it grows with every start, across supervisors too, so that word from an
-earlier life is recognised. Process ids are those of `primectl.config.topology`; a pool's zygote is `zygote.<pool>`.
+earlier life is recognised. Process ids are those of `primectl.config.topology`; a pool's zygote is `zygote.<pool>` or,
+since a reload has two for a while, `zygote.<pool>.next`.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ SUPERVISOR = "supervisor"
 """The id of the supervisor itself."""
 
 
-def zygote_id(pool: str) -> str:
-    return f"zygote.{pool}"
+def zygote_ids(pool: str) -> tuple[str, str]:
+    """The two names that a pool's zygotes take in turns; `Books.zygotes` has the current one."""
+    return f"zygote.{pool}", f"zygote.{pool}.next"
 
 
 # --- what can happen --------------------------------------------------------------------------------------------------
@@ -148,9 +150,10 @@ class Birthright(Struct, frozen=True):
 
 
 class Fork(Struct, frozen=True):
-    """Let the pool's zygote fork these workers."""
+    """Let one of the pool's zygotes fork these workers."""
 
     pool: str
+    zygote: str
     workers: tuple[Birthright, ...]
 
 

@@ -36,12 +36,11 @@ from supervisor.events import (
     SignalStray,
     Spawned,
     StartFailure,
-    zygote_id,
 )
 from supervisor.lifecycle import LEAVING, READY, Change
 from supervisor.lifecycle import ProcessState as S
 from supervisor.output import Output
-from supervisor.plan import Dismiss, Force, Forget, Recycle, Revive, Start, Step
+from supervisor.plan import Dismiss, Force, Forget, Promote, Recycle, Revive, Start, Step
 from supervisor.process import Process
 from supervisor.restart import backoff_s, is_spent, was_killed_from_outside
 
@@ -49,6 +48,8 @@ HELLO_S = 0.05
 """How often HELLO is repeated to a process that listens but has not said READY."""
 NUDGE_S = 1.0
 """A process that has not acknowledged a command for so long gets the signal that means the same."""
+LAST_LINES = 20
+"""Of a traceback; as many as are kept of a log."""
 START_TIMEOUT_S = 30.0
 """For a server to say READY; the pools' processes have `start_timeout`."""
 
@@ -83,10 +84,13 @@ class Lives:
             process = self._books.processes.get(step.id)
             if process is None:
                 process = self._books.processes[step.id] = Process(step.id, step.kind, step.pool, step.number)
+            process.leaving, process.extra = False, step.extra
             self._start(process, now)
             return
         process = self._books.processes[step.id]
         match step:
+            case Promote():
+                process.extra = False
             case plan.Retire():
                 process.leaving = True
                 self._retire(process, now)
@@ -133,8 +137,24 @@ class Lives:
         self._incarnation += 1
         change = Change.RETRY_DUE if process.state is S.BACKOFF else Change.START_ASKED
         process.begin(self._incarnation, now, change)
-        if process.kind is Kind.WORKER and self._books.config.pools[process.pool].spawn == "fork":
+        self._choose_generation(process)
+        if not process.zygote:
+            self._exec(process, now)
+
+    def _choose_generation(self, process: Process) -> None:
+        """Before it is asked for, that is: what the pool has for whoever starts at that moment."""
+        if not process.pool:
             return
+        generations = self._books.generations[process.pool]
+        if process.kind is Kind.ZYGOTE:
+            process.generation = generations.number_of(process.id)
+        elif process.kind is Kind.WORKER:
+            chosen = generations.for_start(extra=process.extra)
+            if chosen.number != process.generation:
+                process.crashes.clear()
+            process.generation, process.zygote = chosen
+
+    def _exec(self, process: Process, now: float) -> None:
         process.asked_for = True
         process.deadline = now + self._start_timeout_s(process)
         self._out.add(Exec(process.id, process.kind, process.pool, process.incarnation))
@@ -143,42 +163,37 @@ class Lives:
         return self._books.config.pools[process.pool].start_timeout if process.pool else START_TIMEOUT_S
 
     def fork_what_waits(self, now: float) -> None:
-        for pool in self._books.config.pools:
-            zygote = self._books.processes.get(zygote_id(pool))
-            if zygote is None or zygote.state is not S.RUNNING:
-                continue
-            waiting = [process for process in self._unborn(pool) if not process.asked_for]
-            for process in waiting:
+        wishes: dict[str, list[Process]] = {}
+        for process in self._waiting_for_a_zygote():
+            self._choose_generation(process)
+            zygote = self._books.processes.get(process.zygote)
+            if not process.zygote:
+                self._exec(process, now)
+            elif zygote is not None and zygote.state is S.RUNNING:
+                wishes.setdefault(zygote.id, []).append(process)
                 process.asked_for = True
                 process.deadline = now + self._start_timeout_s(process)
-            if waiting:
-                self._out.add(Fork(pool, tuple(process.birthright for process in waiting)))
+        for name, waiting in wishes.items():
+            self._out.add(Fork(waiting[0].pool, name, tuple(process.birthright for process in waiting)))
 
-    def _unborn(self, pool: str) -> list[Process]:
-        """Workers of a forking pool that have no pid yet."""
-        if self._books.config.pools[pool].spawn != "fork":
-            return []
-        return [
-            p
-            for p in self._books.processes.values()
-            if p.kind is Kind.WORKER and p.pool == pool and p.alive and not p.pid
-        ]
+    def _waiting_for_a_zygote(self) -> list[Process]:
+        workers = (process for process in self._books.processes.values() if process.kind is Kind.WORKER)
+        return [worker for worker in workers if worker.state is S.STARTING and not worker.asked_for]
 
     def fail_what_waits_in_vain(self, now: float) -> None:
-        for pool in self._books.config.pools:
-            zygote = self._books.processes.get(zygote_id(pool))
-            if zygote is None or zygote.state is not S.FAILED:
-                continue
-            for process in self._unborn(pool):
-                if process.state is S.STARTING:
-                    process.change(Change.ENDED)
-                    process.change(Change.RETRIES_SPENT)
-                    process.deadline = None
-                    process.cause = f"its handler cannot be imported: {zygote.cause}"
-                    self._out.moved = True
+        for process in self._waiting_for_a_zygote():
+            zygote = self._books.processes.get(process.zygote)
+            if zygote is not None and zygote.state is S.FAILED:
+                process.change(Change.ENDED)
+                process.change(Change.RETRIES_SPENT)
+                process.deadline = None
+                process.cause = f"its handler cannot be imported: {zygote.cause}"
+                self._out.moved = True
 
-    def _revive_zygote(self, worker: Process, now: float) -> None:
-        zygote = self._books.processes.get(zygote_id(worker.pool))
+    def _revive_zygote(self, process: Process, now: float) -> None:
+        if process.kind is not Kind.WORKER:
+            return
+        zygote = self._books.processes.get(self._books.generations[process.pool].for_start(extra=process.extra).zygote)
         if zygote is not None and zygote.state in (S.BACKOFF, S.FAILED):
             zygote.crashes.clear()
             self._start(zygote, now)
@@ -244,11 +259,11 @@ class Lives:
             return
         lines = tuple(event.traceback.rstrip().splitlines()) or ("no reason was given",)
         zygote.cause = plan.printable(lines[-1])
+        zygote.last_lines = lines[-LAST_LINES:]
         if self._books.state is ClusterState.STARTING:
             handler = self._books.config.pools[zygote.pool].handler
-            self._give_up_start(
-                StartFailure(zygote.id, f"pools.{zygote.pool}.handler: {handler} cannot be imported", lines[-20:])
-            )
+            what = f"pools.{zygote.pool}.handler: {handler} cannot be imported"
+            self._give_up_start(StartFailure(zygote.id, what, zygote.last_lines))
 
     def _overdue(self, process: Process, now: float) -> None:
         if process.pid:
@@ -257,8 +272,9 @@ class Lives:
             return
         if process.kind is Kind.WORKER:
             # Its zygote has been asked and says nothing: it hangs, and everybody else waits for it too.
-            zygote = self._books.processes.get(zygote_id(process.pool))
+            zygote = self._books.processes.get(process.zygote)
             if zygote is not None and zygote.pid:
+                zygote.timed_out = True
                 self._signal(zygote, signal.SIGKILL)
                 return
         self.ended(process, None, (), now)
@@ -329,21 +345,25 @@ class Lives:
                 process.cause = cause_of(status, tail)
             return
         if timed_out:
-            process.cause = f"not READY within {self._start_timeout_s(process):g} s"
+            did_not = "READY" if ready_s is None else "able to fork"
+            process.cause = f"not {did_not} within {self._start_timeout_s(process):g} s"
+            process.last_lines = tail
         elif not (process.kind is Kind.ZYGOTE and process.cause and status == 1):
             # A zygote whose handler failed has given its own cause, better than its exit status.
             process.cause = cause_of(status, tail)
+            process.last_lines = tail
         if self._books.state is ClusterState.STARTING:
             what = f"{process.id} did not come up: {process.cause}"
             self._give_up_start(StartFailure(process.id, what, tail))
         if self._books.failure is not None:
             process.deadline = now
             return
-        self._back_off(process, was_killed_from_outside(status, ready_s), now)
+        self._back_off(process, not timed_out and was_killed_from_outside(status, ready_s), now)
 
     def _back_off(self, process: Process, counts_not: bool, now: float) -> None:
         policy = self._books.config.supervisor
         process.crashed = True
+        process.blamed = not counts_not
         crashes = 1 if counts_not else process.crashes.add(now, policy)
         if not counts_not and is_spent(crashes, policy):
             process.change(Change.RETRIES_SPENT)
@@ -383,7 +403,9 @@ class Lives:
     def _zygote_gone(self, zygote: Process, now: float) -> None:
         """What it was asked to fork and has not reported is asked of the next one, under a new incarnation, so that a
         worker that did come to be cannot pass for the one that will."""
-        for process in self._unborn(zygote.pool):
+        for process in list(self._books.processes.values()):
+            if process.zygote != zygote.id or process.pid or not process.alive:
+                continue
             if process.state is S.STARTING:
                 self._incarnation += 1
                 process.incarnation = self._incarnation

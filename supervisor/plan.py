@@ -9,27 +9,29 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from primectl.config.model import Config
 from primectl.config.topology import proxy_id, server_id, worker_id
 from primectl.wire.control import ALL, Refusal, process_topic, role_topic
-from supervisor.events import Kind, zygote_id
+from supervisor.events import Kind
 from supervisor.lifecycle import ProcessState as S
 
 
 class Wanted(Struct, frozen=True):
-    """The cluster as it should be. `targets` is the number of workers by pool."""
+    """The cluster as it should be: the number of workers by pool, and of extra ones above that (`surge`); the pool of
+    each zygote by its id."""
 
     servers: int = 0
     proxies: tuple[str, ...] = ()
-    zygotes: tuple[str, ...] = ()
+    zygotes: Mapping[str, str] = {}
     targets: Mapping[str, int] = {}
+    surge: Mapping[str, int] = {}
 
 
 class Seen(Struct, frozen=True):
     """A process as it is. `leaving`: it was retired for good; `retry_at`: when a process in backoff may start;
-    `drained`: an operator has set this worker aside."""
+    `drained`: an operator has set this worker aside; `extra`: it is above the pool's size, for the time of a reload."""
 
     id: str
     kind: Kind
@@ -40,6 +42,7 @@ class Seen(Struct, frozen=True):
     leaving: bool = False
     retry_at: float | None = None
     drained: bool = False
+    extra: bool = False
 
 
 class Start(Struct, frozen=True):
@@ -49,6 +52,13 @@ class Start(Struct, frozen=True):
     kind: Kind
     pool: str
     number: int
+    extra: bool = False
+
+
+class Promote(Struct, frozen=True):
+    """An extra worker becomes one of the pool, which has grown."""
+
+    id: str
 
 
 class Retire(Struct, frozen=True):
@@ -87,20 +97,20 @@ class Forget(Struct, frozen=True):
     id: str
 
 
-Step = Start | Retire | Recycle | Revive | Dismiss | Force | Forget
+Step = Start | Promote | Retire | Recycle | Revive | Dismiss | Force | Forget
 
 
-def full(config: Config, targets: Mapping[str, int]) -> Wanted:
+def full(config: Config, targets: Mapping[str, int], zygotes: Mapping[str, str], surge: Mapping[str, int]) -> Wanted:
     """A whole cluster, with these sizes of its pools."""
-    pools = tuple(config.pools)
-    forking = tuple(pool for pool in pools if config.pools[pool].spawn == "fork")
-    return Wanted(config.server.processes, pools, forking, targets)
+    return Wanted(config.server.processes, tuple(config.pools), zygotes, targets, surge)
 
 
 def reconcile(wanted: Wanted, observed: Sequence[Seen], now: float) -> list[Step]:
     """The steps from `observed` to `wanted`, starts first, in the order servers, proxies, zygotes, workers."""
+    promoted = _promoted(wanted, observed)
+    observed = [structs.replace(seen, extra=False) if seen.id in promoted else seen for seen in observed]
     present = {seen.id: seen for seen in observed}
-    starts: list[Step] = []
+    starts: list[Step] = [Promote(worker) for worker in promoted]
     kept: set[str] = set()
     for start in _members(wanted, observed):
         kept.add(start.id)
@@ -127,23 +137,54 @@ def _may_start(seen: Seen, now: float) -> bool:
 def _members(wanted: Wanted, observed: Sequence[Seen]) -> list[Start]:
     members = [Start(server_id(n), Kind.SERVER, "", n) for n in range(1, wanted.servers + 1)]
     members += [Start(proxy_id(pool), Kind.PROXY, pool, 0) for pool in wanted.proxies]
-    members += [Start(zygote_id(pool), Kind.ZYGOTE, pool, 0) for pool in wanted.zygotes]
+    members += [Start(zygote, Kind.ZYGOTE, pool, 0) for zygote, pool in wanted.zygotes.items()]
     for pool, target in wanted.targets.items():
-        workers = [seen for seen in observed if seen.kind is Kind.WORKER and seen.pool == pool]
+        workers = _workers(observed, pool)
         members += [
             Start(worker_id(pool, number), Kind.WORKER, pool, number) for number in worker_numbers(target, workers)
+        ]
+        members += [
+            Start(worker_id(pool, number), Kind.WORKER, pool, number, extra=True)
+            for number in extra_numbers(wanted.surge.get(pool, 0), target, workers)
         ]
     return members
 
 
+def _workers(observed: Sequence[Seen], pool: str) -> list[Seen]:
+    return [seen for seen in observed if seen.kind is Kind.WORKER and seen.pool == pool]
+
+
+def _promoted(wanted: Wanted, observed: Sequence[Seen]) -> list[str]:
+    """Extra workers that a pool takes over, which has grown since they came: those with the lowest numbers."""
+    promoted: list[str] = []
+    for pool in wanted.surge:
+        staying = [worker for worker in _workers(observed, pool) if not worker.leaving]
+        extras = sorted((worker for worker in staying if worker.extra), key=lambda worker: worker.number)
+        lacking = max(0, wanted.targets.get(pool, 0) - (len(staying) - len(extras)))
+        promoted += [worker.id for worker in extras[:lacking]]
+    return promoted
+
+
+def extra_numbers(surge: int, target: int, workers: Sequence[Seen]) -> list[int]:
+    """Which numbers the extra workers of a pool have: beyond its size, so that they come into nobody's way."""
+    numbers = sorted(worker.number for worker in workers if worker.extra and not worker.leaving)[:surge]
+    taken = {worker.number for worker in workers}.union(worker_numbers(target, workers))
+    candidate = target + 1
+    while len(numbers) < surge:
+        if candidate not in taken:
+            numbers.append(candidate)
+        candidate += 1
+    return numbers
+
+
 def worker_numbers(target: int, workers: Sequence[Seen]) -> list[int]:
-    """Which numbers a pool of `target` workers has, given those it has now.
+    """Which numbers a pool of `target` workers has, given those it has now; the extra ones do not count.
 
     A grown pool adds the lowest free numbers; one that still leaves keeps its number (and its log) until it is gone.
     A shrunk pool gives up what has ended first, then drained workers, then what does not run yet, then idle workers,
     then busy ones; the highest number first.
     """
-    staying = [worker for worker in workers if not worker.leaving]
+    staying = [worker for worker in workers if not worker.leaving and not worker.extra]
     if len(staying) > target:
         staying = sorted(staying, key=_worth)[len(staying) - target :]
         return sorted(worker.number for worker in staying)

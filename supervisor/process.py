@@ -20,6 +20,7 @@ class Process:
         "acknowledged",
         "asked_for",
         "began_at",
+        "blamed",
         "busy",
         "cause",
         "counters",
@@ -28,7 +29,9 @@ class Process:
         "crashes",
         "deadline",
         "doom",
+        "extra",
         "forced",
+        "generation",
         "heard_at",
         "hello_at",
         "id",
@@ -36,6 +39,7 @@ class Process:
         "job_s",
         "jobs",
         "kind",
+        "last_lines",
         "leaving",
         "liveness",
         "number",
@@ -49,6 +53,7 @@ class Process:
         "state",
         "stopped_at",
         "timed_out",
+        "zygote",
     )
 
     def __init__(self, process: str, kind: Kind, pool: str, number: int) -> None:
@@ -65,6 +70,16 @@ class Process:
         """It ended by itself and has not been READY since."""
         self.leaving = False
         """No longer wanted: when it has ended, the record goes too."""
+        self.extra = False
+        """A worker above the size of its pool, for the time of a reload."""
+        self.generation = 0
+        """Of the code that its present or latest life runs; see `generations`."""
+        self.zygote = ""
+        """The one that forks this worker; "" when it has an interpreter of its own."""
+        self.blamed = False
+        """Its latest life ended by a fault of its own: a crash that counts, or it was not READY in time."""
+        self.last_lines: tuple[str, ...] = ()
+        """What it said before it last ended by itself: the end of its log or of a traceback."""
         self._forget_life()
 
     def _forget_life(self) -> None:
@@ -116,10 +131,13 @@ class Process:
         if self.incarnation:
             self.restarts += 1
         self._forget_life()
+        self.blamed = False
         self.incarnation = incarnation
         self.began_at = now
 
     def seen(self, busy: bool, drained: bool) -> Seen:
         """What `plan` needs to know of it."""
         retry_at = self.deadline if self.state is ProcessState.BACKOFF else None
-        return Seen(self.id, self.kind, self.pool, self.number, self.state, busy, self.leaving, retry_at, drained)
+        return Seen(
+            self.id, self.kind, self.pool, self.number, self.state, busy, self.leaving, retry_at, drained, self.extra
+        )

@@ -59,6 +59,7 @@ from supervisor.events import (
     Subscribed,
     Tell,
     Ticked,
+    zygote_ids,
 )
 from supervisor.listen import Listeners
 from supervisor.logtail import LogTail
@@ -381,7 +382,7 @@ class Supervisor:
             chosen = [
                 name
                 for name in known
-                if name == f"zygote.{query.target}" or (name.startswith(numbered) and name[len(numbered) :].isdigit())
+                if name in zygote_ids(query.target) or (name.startswith(numbered) and name[len(numbered) :].isdigit())
             ]
         elif query.target in known:
             chosen = [query.target]

@@ -18,6 +18,8 @@ import signal
 from collections.abc import Callable
 from enum import IntEnum
 
+from msgspec import structs
+
 from primectl.wire.control import ALL, KillNow, Progress, Retire, Stopped, role_topic
 from supervisor.events import Action, Asker, Broadcast, Kind, Signal
 from supervisor.operations import Processes, Result, Turn, names
@@ -94,7 +96,7 @@ class Stopping:
             return Wanted()
         if self._phase is Phase.WORKERS:
             return Wanted(proxies=whole.proxies)
-        return Wanted(proxies=whole.proxies, zygotes=whole.zygotes, targets=whole.targets)
+        return structs.replace(whole, servers=0)
 
     def advance(self, processes: Processes, now: float) -> Turn:
         alive = [process for process in processes.values() if process.alive]

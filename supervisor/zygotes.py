@@ -30,7 +30,6 @@ from supervisor.events import (
     HandlerFailed,
     HandlerImported,
     Kind,
-    zygote_id,
 )
 from supervisor.logread import size
 from supervisor.spawn import INHERITED_FD, Spawner
@@ -71,14 +70,15 @@ class Zygotes:
     def exec(self, order: Exec) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        self._drop(order.pool)
-        line = self._lines[order.pool] = _Line(order, ours)
+        self._drop(order.process)
+        line = self._lines[order.process] = _Line(order, ours)
         self._loop.add_reader(ours.fileno(), self._receive, line)
+        options = ["--id", order.process, "--pool", order.pool, "--fd", str(INHERITED_FD)]
         with theirs:
-            self._spawner.launch(order, ["--pool", order.pool, "--fd", str(INHERITED_FD)], theirs.fileno())
+            self._spawner.launch(order, options, theirs.fileno())
 
     def fork(self, order: Fork) -> None:
-        line = self._lines.get(order.pool)
+        line = self._lines.get(order.zygote)
         if line is None:
             return  # its end is on its way; the workers are asked of the next one
         wishes = [Wish(worker.process, worker.incarnation) for worker in order.workers]
@@ -87,14 +87,14 @@ class Zygotes:
         self._send(line)
 
     def close(self, order: CloseZygote) -> None:
-        line = self._lines.get(order.process.removeprefix(zygote_id("")))
+        line = self._lines.get(order.process)
         if line is not None and line.incarnation == order.incarnation:
-            self._drop(line.pool)
+            self._drop(line.process)
 
     def hear_out(self, process: str, incarnation: int) -> None:
         """Read what a zygote that has ended said before."""
-        line = self._lines.get(process.removeprefix(zygote_id("")))
-        if line is not None and (line.process, line.incarnation) == (process, incarnation):
+        line = self._lines.get(process)
+        if line is not None and line.incarnation == incarnation:
             self._receive(line)
 
     @property
@@ -103,11 +103,11 @@ class Zygotes:
         return any(line.unanswered for line in self._lines.values())
 
     def close_all(self) -> None:
-        for pool in list(self._lines):
-            self._drop(pool)
+        for process in list(self._lines):
+            self._drop(process)
 
-    def _drop(self, pool: str) -> None:
-        line = self._lines.pop(pool, None)
+    def _drop(self, process: str) -> None:
+        line = self._lines.pop(process, None)
         if line is not None:
             self._loop.remove_reader(line.channel.fileno())
             self._loop.remove_writer(line.channel.fileno())
@@ -122,7 +122,7 @@ class Zygotes:
                 self._loop.add_writer(line.channel.fileno(), self._send, line)
                 return
             except OSError:
-                self._drop(line.pool)  # it has ended: its exit says so, and the wishes are asked again
+                self._drop(line.process)  # it has ended: its exit says so, and the wishes are asked again
                 return
             line.unsent.popleft()
             line.unanswered.append({wish: size(self._log_file(wish.worker)) for wish in packet.wishes})
@@ -137,8 +137,8 @@ class Zygotes:
             except OSError:
                 packet = b""
             if not packet:
-                if self._lines.get(line.pool) is line:
-                    self._drop(line.pool)
+                if self._lines.get(line.process) is line:
+                    self._drop(line.process)
                 return
             try:
                 said = from_zygote(packet)

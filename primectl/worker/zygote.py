@@ -74,9 +74,9 @@ def serve(cluster: ClusterFile, pool: str, channel: socket.socket) -> int:
 
 
 def main() -> None:
-    options: argparse.Namespace = child.arguments("primectl.worker.zygote", ("--pool", "--fd"))
+    options: argparse.Namespace = child.arguments("primectl.worker.zygote", ("--id", "--pool", "--fd"))
     cluster = child.read_cluster_file(options.cluster_file)
-    child.become(cluster, f"zygote.{options.pool}", 0)
+    child.become(cluster, options.id, 0)
     with socket.socket(fileno=int(options.fd)) as channel:
         channel.set_inheritable(False)
         sys.exit(serve(cluster, options.pool, channel))

@@ -167,7 +167,7 @@ class World:
             case Exec():
                 self._bear(action.process, action.incarnation, action.kind, action.pool)
             case Fork():
-                if not self.zygotes_hold_back and f"zygote.{action.pool}" in self.alive:
+                if not self.zygotes_hold_back and action.zygote in self.alive:
                     for worker in action.workers:
                         self._bear(worker.process, worker.incarnation, Kind.WORKER, action.pool)
             case Broadcast():

@@ -3,12 +3,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from primectl.wire.control import Refusal
 from supervisor import plan
 from supervisor.events import Kind
 from supervisor.lifecycle import ProcessState as S
-from supervisor.plan import Forget, Retire, Seen, Start, Wanted, reconcile, worker_numbers
+from supervisor.plan import Forget, Promote, Retire, Seen, Start, Wanted, extra_numbers, reconcile, worker_numbers
 
 
 def worker(number, state=S.RUNNING, *, busy=False, leaving=False, retry_at=None):
@@ -20,7 +21,7 @@ def wanted(workers):
 
 
 def test_an_empty_place_gets_servers_then_proxies_then_zygotes_then_workers():
-    whole = Wanted(2, ("compute",), ("compute",), {"compute": 1})
+    whole = Wanted(2, ("compute",), {"zygote.compute": "compute"}, {"compute": 1})
     assert [step.id for step in reconcile(whole, [], 0.0)] == [
         "server.1",
         "server.2",
@@ -91,6 +92,45 @@ def test_a_pool_always_gets_as_many_numbers_as_it_should_have_each_once(target, 
     numbers = worker_numbers(target, workers)
     assert len(numbers) == len(set(numbers)) == target
     assert not {seen.number for seen in workers if seen.leaving} & set(numbers)
+
+
+def surging(workers, surge):
+    return Wanted(targets={"compute": workers}, surge={"compute": surge})
+
+
+def an_extra(number, state=S.RUNNING, **more):
+    return structs.replace(worker(number, state, **more), extra=True)
+
+
+def test_extra_workers_have_numbers_beyond_the_size_of_their_pool():
+    started = [Start("compute.4", Kind.WORKER, "compute", 4, True), Start("compute.5", Kind.WORKER, "compute", 5, True)]
+    assert reconcile(surging(2, 2), [worker(1), worker(2), worker(3, S.DRAINING, leaving=True)], 0.0) == started
+    assert reconcile(surging(2, 2), [worker(1), worker(2), an_extra(4), an_extra(5, S.EXITED)], 0.0) == started[1:]
+
+
+def test_extra_workers_that_are_no_longer_wanted_leave_and_nobody_else():
+    seen = [worker(1, busy=True), worker(2), an_extra(3, busy=True), an_extra(4)]
+    assert reconcile(surging(2, 1), seen, 0.0) == [Retire("compute.4")]
+    assert reconcile(wanted(2), seen, 0.0) == [Retire("compute.3"), Retire("compute.4")]
+
+
+def test_a_pool_that_grows_takes_its_extra_workers_over_before_it_starts_others():
+    assert reconcile(surging(4, 1), [worker(1), worker(2), an_extra(3)], 0.0) == [
+        Promote("compute.3"),
+        Start("compute.4", Kind.WORKER, "compute", 4),
+        Start("compute.5", Kind.WORKER, "compute", 5, True),
+    ]
+
+
+EXTRAS = st.builds(lambda seen, extra: structs.replace(seen, extra=extra), SEEN, st.booleans())
+
+
+@given(target=st.integers(0, 12), surge=st.integers(0, 4), workers=st.lists(EXTRAS, unique_by=lambda seen: seen.id))
+def test_extra_workers_never_take_the_number_of_another(target, surge, workers):
+    own, extra = worker_numbers(target, workers), extra_numbers(surge, target, workers)
+    assert (len(own), len(set(extra))) == (target, surge)
+    assert not set(own) & set(extra)
+    assert not {seen.number for seen in workers if seen.leaving or not seen.extra} & set(extra)
 
 
 @pytest.mark.parametrize(
