@@ -14,6 +14,7 @@ stopping    the clean stop: what is still wanted, step by step
 books       all that is known; `picture` what is shown of it, `orders` what an order comes to
 lives       how processes begin, become ready, leave and end
 hearing     what is reported and seen of them
+changes     their changes of state, as events
 cluster     the whole
 
 Shells, which perform and decide nothing:

@@ -17,7 +17,7 @@ from supervisor.events import SUPERVISOR, Kind, StartFailure
 from supervisor.generations import Generations
 from supervisor.lifecycle import READY, ProcessState
 from supervisor.operations import Operation
-from supervisor.process import Process
+from supervisor.process import Moved, Process
 from supervisor.stopping import Stopping
 
 
@@ -41,6 +41,8 @@ class Books:
         self.myself = Process(SUPERVISOR, Kind.SERVER, "", 0)
         self.myself.pid = pid
         self.processes: dict[str, Process] = {}
+        self.moves: list[Moved] = []
+        """The changes of state in this turn."""
         self.targets = {pool: settings.workers for pool, settings in config.pools.items()}
         self.pools = {pool: PoolFigures() for pool in config.pools}
         self.generations = {
@@ -48,6 +50,11 @@ class Books:
         }
         self.drains = {pool: PoolDrain(pool, next_command) for pool in config.pools}
         self.front = FrontFigures()
+
+    def enrol(self, process: str, kind: Kind, pool: str, number: int) -> Process:
+        """A record for a process that has none."""
+        record = self.processes[process] = Process(process, kind, pool, number, self.moves)
+        return record
 
     def current(self, process: str, incarnation: int) -> Process | None:
         """The record of a process, if this word is of its present life."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Sequence
 
 from primectl.wire.control import Drained, Killed, Refusal, Restarted, Resumed, Scaled, Stopped
 
 _ENTRY = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARN) ")
 """A log line that tells of business as usual, and so explains no end."""
+LAST_LINES = 20
+LAST_BYTES = 8 << 10
+"""Of a log, kept with the event of its process's end."""
 
 
 def cause_of(status: int | None, tail: tuple[str, ...]) -> str:
@@ -21,6 +25,19 @@ def cause_of(status: int | None, tail: tuple[str, ...]) -> str:
     if not last or _ENTRY.match(last):
         return f"exit status {status}"
     return f"exit status {status}: {last[:200]}"
+
+
+def last_words(tail: Sequence[str]) -> tuple[str, ...]:
+    """The end of a log as it is kept with an event: the last lines, 20 and 8 KiB at most, a longer line cut."""
+    kept: list[str] = []
+    room = LAST_BYTES
+    for line in reversed(tail[-LAST_LINES:]):
+        data = line.encode()
+        if len(data) > room and kept:
+            break
+        kept.append(data[:room].decode(errors="ignore"))
+        room -= len(data)
+    return tuple(reversed(kept))
 
 
 def signal_name(number: int) -> str:

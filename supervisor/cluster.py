@@ -24,7 +24,7 @@ from primectl.wire.stats import (
     ClusterSnapshot,
     ClusterState,
 )
-from supervisor import orders, picture, plan
+from supervisor import changes, orders, picture, plan
 from supervisor.books import Books
 from supervisor.causes import Outcome, in_words
 from supervisor.drains import Draining, Resuming
@@ -113,6 +113,7 @@ class Cluster:
                 self._happened(event, now)
         if self._out.moved and self._begun and not self._left:
             self._settle(now)
+        changes.tell(self._books, self._out)
         return self._out.take()
 
     def next_deadline(self) -> float | None:
@@ -160,7 +161,7 @@ class Cluster:
         self._books.listen = listen
         self._books.began_at = self._books.myself.began_at = now
         self._beat_at = now + BEAT_S
-        self._out.tell("starting", self._name, f"starting, listening on {listen}")
+        self._out.tell("starting", self._name, f"starting, listening on {listen}", after=self._books.state)
 
     # --- wanted and actual --------------------------------------------------------------------------------------------
 
@@ -213,7 +214,8 @@ class Cluster:
             if not waiting and not self._out.moved:
                 self._books.state = ClusterState.RUNNING
                 self._show("")
-                self._out.tell("running", self._name, f"running, {now - self._books.began_at:.2f} s after its start")
+                text = f"running, {now - self._books.began_at:.2f} s after its start"
+                self._out.tell("running", self._name, text, before=ClusterState.STARTING, after=ClusterState.RUNNING)
                 self._out.add(CameUp())
             elif waiting:
                 self._show(picture.waiting_for(waiting, self._books))
@@ -225,8 +227,8 @@ class Cluster:
     def _give_up_start(self, failure: StartFailure) -> None:
         self._books.failure = failure
         self._out.moved = True
-        self._books.state = ClusterState.FAILED
-        self._out.tell("start_failed", self._name, failure.what)
+        before, self._books.state = self._books.state, ClusterState.FAILED
+        self._out.tell("start_failed", self._name, failure.what, before=before, after=ClusterState.FAILED)
         self._out.add(CloseListeners())
         self._begin_stop(0.0, "", None)
         for operation in [operation for operation in self._books.operations if operation is not self._books.stopping]:
@@ -286,8 +288,8 @@ class Cluster:
             self._books.stopping.hasten(now, order.timeout_s, event.asker)
             return
         how = f"within {order.timeout_s:g} s" if order.timeout_s > 0 else "at once"
-        self._out.tell("stopping", self._name, f"stopping {how}", event.operator)
-        self._books.state = ClusterState.STOPPING
+        before, self._books.state = self._books.state, ClusterState.STOPPING
+        self._out.tell("stopping", self._name, f"stopping {how}", event.operator, before=before, after="stopping")
         self._out.add(CloseListeners())
         self._begin_stop(order.timeout_s, event.operator, event.asker)
         for operation in [o for o in self._books.operations if isinstance(o, Scaling | Rolling | Draining | Resuming)]:
@@ -321,7 +323,7 @@ class Cluster:
         if isinstance(body, Stopped):
             self._left = True
             if self._books.failure is None:
-                self._out.tell(kind, self._name, text, operation.operator)
+                self._out.tell(kind, self._name, text, operation.operator, before=self._books.state, after="stopped")
             self._out.add(Leave(body if self._books.failure is None else self._books.failure))
         else:
             self._out.tell(kind, subject or self._name, text, operation.operator)

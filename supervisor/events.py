@@ -210,12 +210,20 @@ class Answer(Struct, frozen=True):
 
 
 class Tell(Struct, frozen=True):
-    """Something worth knowing happened: for the event log, the feed and the supervisor's own log."""
+    """Something worth knowing happened: for the event log, the feed and the supervisor's own log.
+
+    Fields as in `primectl.wire.stats.Event`.
+    """
 
     kind: str
     subject: str
     text: str
     operator: str = ""
+    before: str = ""
+    after: str = ""
+    cause: str = ""
+    lines: tuple[str, ...] = ()
+    operation: int = 0
 
 
 class ShowProgress(Struct, frozen=True):

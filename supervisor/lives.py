@@ -24,7 +24,7 @@ from primectl.wire.control import (
 from primectl.wire.stats import ClusterState
 from supervisor import plan
 from supervisor.books import Books
-from supervisor.causes import cause_of
+from supervisor.causes import cause_of, last_words
 from supervisor.events import (
     Broadcast,
     CloseZygote,
@@ -48,8 +48,6 @@ HELLO_S = 0.05
 """How often HELLO is repeated to a process that listens but has not said READY."""
 NUDGE_S = 1.0
 """A process that has not acknowledged a command for so long gets the signal that means the same."""
-LAST_LINES = 20
-"""Of a traceback; as many as are kept of a log."""
 START_TIMEOUT_S = 30.0
 """For a server to say READY; the pools' processes have `start_timeout`."""
 
@@ -83,7 +81,7 @@ class Lives:
         if isinstance(step, Start):
             process = self._books.processes.get(step.id)
             if process is None:
-                process = self._books.processes[step.id] = Process(step.id, step.kind, step.pool, step.number)
+                process = self._books.enrol(step.id, step.kind, step.pool, step.number)
             process.leaving, process.extra = False, step.extra
             self._start(process, now)
             return
@@ -259,7 +257,7 @@ class Lives:
             return
         lines = tuple(event.traceback.rstrip().splitlines()) or ("no reason was given",)
         zygote.cause = plan.printable(lines[-1])
-        zygote.last_lines = lines[-LAST_LINES:]
+        zygote.last_lines = last_words(lines)
         if self._books.state is ClusterState.STARTING:
             handler = self._books.config.pools[zygote.pool].handler
             what = f"pools.{zygote.pool}.handler: {handler} cannot be imported"
@@ -339,6 +337,7 @@ class Lives:
         if process.kind is Kind.ZYGOTE:
             self._zygote_gone(process, now)
         if expected:
+            process.last_lines = last_words(tail) if status else ()
             if killed:
                 process.cause = process.doom or "KILL"
             elif status not in (0, None):
@@ -347,11 +346,11 @@ class Lives:
         if timed_out:
             did_not = "READY" if ready_s is None else "able to fork"
             process.cause = f"not {did_not} within {self._start_timeout_s(process):g} s"
-            process.last_lines = tail
+            process.last_lines = last_words(tail)
         elif not (process.kind is Kind.ZYGOTE and process.cause and status == 1):
             # A zygote whose handler failed has given its own cause, better than its exit status.
             process.cause = cause_of(status, tail)
-            process.last_lines = tail
+            process.last_lines = last_words(tail)
         if self._books.state is ClusterState.STARTING:
             what = f"{process.id} did not come up: {process.cause}"
             self._give_up_start(StartFailure(process.id, what, tail))
@@ -367,12 +366,14 @@ class Lives:
         crashes = 1 if counts_not else process.crashes.add(now, policy)
         if not counts_not and is_spent(crashes, policy):
             process.change(Change.RETRIES_SPENT)
-            self._out.tell("failed", process.id, f"{process.id} failed after {crashes} crashes: {process.cause}")
+            text = f"{process.id} failed after {crashes} crashes: {process.cause}"
+            self._out.tell("failed", process.id, text, cause=process.cause, lines=process.last_lines)
             return
         wait_s = backoff_s(crashes, policy, self._jitter())
         process.deadline = now + wait_s
         when = f"starts again in {wait_s:.1f} s" if wait_s else "starts again at once"
-        self._out.tell("crashed", process.id, f"{process.id} ended: {process.cause}; {when}")
+        text = f"{process.id} ended: {process.cause}; {when}"
+        self._out.tell("crashed", process.id, text, cause=process.cause, lines=process.last_lines)
 
     def _say_gone(self, process: Process) -> None:
         gone = ProcessGone(process.id, process.incarnation)

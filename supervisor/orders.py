@@ -61,7 +61,7 @@ def _scale(order: Scale, asked: Asked, books: Books, now: float) -> Accepted | R
     books.targets[pool] = target
     return Accepted(
         Scaling(pool, before, target, now, order.timeout_s, asked.operator, asked.asker),
-        [Tell("scale", pool, f"scale {pool} from {before} to {target}", asked.operator)],
+        [Tell("scale", pool, f"scale {pool} from {before} to {target}", asked.operator, str(before), str(target))],
         [Revive(worker.id) for worker in books.workers(pool) if worker.state is S.FAILED],
     )
 

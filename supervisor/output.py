@@ -19,6 +19,11 @@ class Output:
         self.counters: dict[str, int] = {}
         self._command = 0
 
+    @property
+    def tells(self) -> list[Tell]:
+        """What is told in this turn so far."""
+        return [action for action in self.actions if isinstance(action, Tell)]
+
     def take(self) -> list[Action]:
         """The actions since the last call."""
         actions, self.actions = self.actions, []
@@ -33,8 +38,21 @@ class Output:
     def wake_at(self, deadline: float) -> None:
         self.deadline = deadline if self.deadline is None else min(self.deadline, deadline)
 
-    def tell(self, kind: str, subject: str, text: str, operator: str = "") -> None:
-        self.actions.append(Tell(kind, subject, text, operator))
+    def tell(
+        self,
+        kind: str,
+        subject: str,
+        text: str,
+        operator: str = "",
+        *,
+        before: str = "",
+        after: str = "",
+        cause: str = "",
+        lines: tuple[str, ...] = (),
+        operation: int = 0,
+    ) -> None:
+        """Add a `Tell`."""
+        self.actions.append(Tell(kind, subject, text, operator, before, after, cause, lines, operation))
 
     def count(self, name: str, by: int = 1) -> None:
         self.counters[name] = self.counters.get(name, 0) + by

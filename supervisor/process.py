@@ -6,11 +6,21 @@ incarnation. Only `cluster` changes one; operations read them.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from supervisor.events import Birthright, Kind
 from supervisor.lifecycle import ALIVE, Change, ProcessState, after
 from supervisor.liveness import Liveness
 from supervisor.plan import Seen
 from supervisor.restart import CrashRecord
+
+
+class Moved(NamedTuple):
+    """A process has changed its state."""
+
+    process: Process
+    before: ProcessState
+    after: ProcessState
 
 
 class Process:
@@ -42,6 +52,7 @@ class Process:
         "last_lines",
         "leaving",
         "liveness",
+        "moves",
         "number",
         "pid",
         "pool",
@@ -56,8 +67,10 @@ class Process:
         "zygote",
     )
 
-    def __init__(self, process: str, kind: Kind, pool: str, number: int) -> None:
+    def __init__(self, process: str, kind: Kind, pool: str, number: int, moves: list[Moved] | None = None) -> None:
+        """`moves` is where its changes of state are noted, for the event log."""
         self.id = process
+        self.moves = moves
         self.kind = kind
         self.pool = pool
         self.number = number
@@ -123,7 +136,10 @@ class Process:
 
     def change(self, change: Change) -> None:
         """Move by the table; raises IllegalTransition and leaves the state as it was."""
-        self.state = after(self.state, change)
+        before = self.state
+        self.state = after(before, change)
+        if self.moves is not None:
+            self.moves.append(Moved(self, before, self.state))
 
     def begin(self, incarnation: int, now: float, change: Change) -> None:
         """Another life, by START_ASKED or RETRY_DUE."""

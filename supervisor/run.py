@@ -27,7 +27,7 @@ from primectl.control.log import ProcessLog
 from primectl.errors import ConfigError, StartFailed
 from primectl.wire import frames
 from primectl.wire.control import Events, EventsQuery, Logs, LogsQuery, Refusal, Reply, Request, Stop, Stopped
-from primectl.wire.stats import ClusterSnapshot, EventPublished, ReportEnvelope, SnapshotPublished
+from primectl.wire.stats import STATE, ClusterSnapshot, EventPublished, ReportEnvelope, SnapshotPublished
 from supervisor import adopt, api, kernel, logread, runtime
 from supervisor.channel import EVENTS, LOGS, SNAPSHOTS, Channel
 from supervisor.cluster import Cluster
@@ -266,6 +266,7 @@ class Supervisor:
         # What is only written down comes last: the deaths of 64 workers are with their proxy before one is logged.
         for action in sorted(actions, key=lambda action: isinstance(action, Tell)):
             self._perform(action)
+        self._publish_events()
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, Exited):
@@ -331,12 +332,17 @@ class Supervisor:
                 assert_never(action)
 
     def _tell(self, tell: Tell) -> None:
-        by = f" (by {tell.operator})" if tell.operator else ""
-        level = self._log.warn if tell.kind in ALARMING else self._log.info
-        level(f"{tell.text}{by}")
-        event = self._eventlog.add(self._clock.wall(), tell.kind, tell.subject, tell.text, tell.operator)
-        if EVENTS in self._listened_to:
-            self._channel.publish(EVENTS, EventPublished(event))
+        self._eventlog.add(self._clock.wall(), tell)
+        if tell.kind != STATE:
+            by = f" (by {tell.operator})" if tell.operator else ""
+            level = self._log.warn if tell.kind in ALARMING else self._log.info
+            level(f"{tell.text}{by}")
+
+    def _publish_events(self) -> None:
+        """A turn's events are one write and one message."""
+        events = self._eventlog.flush()
+        if events and EVENTS in self._listened_to:
+            self._channel.publish(EVENTS, EventPublished(events[0], events[1:]))
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
@@ -367,8 +373,8 @@ class Supervisor:
                 return status, refusal
             case api.ClusterQuery():
                 return 200, self._snapshot()
-            case EventsQuery(last):
-                return 200, Events(self._eventlog.last(last))
+            case EventsQuery():
+                return 200, Events(self._eventlog.answer(asked))
             case LogsQuery():
                 return self._logs(asked)
         return None

@@ -82,7 +82,7 @@ def read_events(place: Place, last: int) -> list[Event]:
 
 def follow_events(place: Place, feed: Feed, known: list[Event], show: Callable[[Event], None]) -> None:
     """Show what is known, then what comes, each once; ends when the supervisor does."""
-    shown = set(known)
+    shown = {event.number for event in known}
     while True:
         for event in known:
             show(event)
@@ -90,5 +90,5 @@ def follow_events(place: Place, feed: Feed, known: list[Event], show: Callable[[
         if not feed.wait(LOOK_EVERY_S) and supervisor_pid(place) is None:
             tell(f"cluster {place.cluster} has stopped")
             return
-        told = [message.event for message in feed.receive() if isinstance(message, EventPublished)]
-        known = [event for event in told if event not in shown]
+        told = [message.events for message in feed.receive() if isinstance(message, EventPublished)]
+        known = [event for events in told for event in events if event.number not in shown]

@@ -231,7 +231,13 @@ class Stopped(Struct, frozen=True):
 
 
 class EventsQuery(Struct, frozen=True):
+    """The `last` events; with `since`, the first `last` after the one of that number. An answer has at most 1000, and
+    the supervisor remembers the recent ones only: the rest is in its files."""
+
     last: int = 100
+    since: int = 0
+    states: bool = False
+    """With the changes of state of each process."""
 
 
 class Events(Struct, frozen=True):

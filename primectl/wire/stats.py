@@ -185,7 +185,12 @@ class FrontSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """Something an operator would want to know happened. `time` is Unix seconds, `number` counts from 1."""
+    """Something an operator would want to know happened. `time` is Unix seconds, `number` counts from 1.
+
+    Kind STATE is a process's change of state, from `before` to `after`. An order's event has what was before and what
+    is asked for, the events of one order its number (`operation`). A death has its `cause` and the last `lines` of the
+    process's log: at most 20, 8 KiB.
+    """
 
     number: int
     time: float
@@ -193,6 +198,15 @@ class Event(Struct, frozen=True, kw_only=True):
     subject: str
     text: str
     operator: str = ""
+    before: str = ""
+    after: str = ""
+    cause: str = ""
+    lines: list[str] = []
+    operation: int = 0
+
+
+STATE = "state"
+"""The kind of an event that tells of a process's change of state; there are many, and most readers leave them out."""
 
 
 class LogLine(Struct, array_like=True, frozen=True):
@@ -221,9 +235,14 @@ class ClusterSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class EventPublished(Struct, frozen=True, tag=True):
-    """An event, as the feed carries it."""
+    """Events as the feed carries them: `event`, and in `also` what happened after it in the same turn."""
 
     event: Event
+    also: list[Event] = []
+
+    @property
+    def events(self) -> list[Event]:
+        return [self.event, *self.also]
 
 
 class LogsPublished(Struct, frozen=True, tag=True):

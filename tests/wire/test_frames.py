@@ -41,7 +41,7 @@ from primectl.wire.job import (
     request_name,
     request_of,
 )
-from primectl.wire.stats import Ready, ReportEnvelope, WorkerSample
+from primectl.wire.stats import Event, EventPublished, Ready, ReportEnvelope, WorkerSample
 
 JOB = first_job(7, 3)
 MESSAGES: dict[str, object] = {
@@ -73,6 +73,10 @@ MESSAGES: dict[str, object] = {
     "roster": Roster([("compute.3", 9)]),
     "process gone": ProcessGone("compute.3", 9),
     "ready": ReportEnvelope("compute.3", 9, 1, Ready(4242)),
+    "events": EventPublished(
+        Event(number=7, time=1.5, kind="scale", subject="compute", text="scale", operator="ana", before="4", after="8"),
+        [Event(number=8, time=1.5, kind="crashed", subject="compute.1", text="x", cause="exit status 3", lines=["y"])],
+    ),
     "worker sample": ReportEnvelope("compute.3", 9, 2, WorkerSample(5, 1, True, 0.5, {"malformed": 0})),
 }
 GOLDEN = dict(line.split(": ") for line in Path(__file__).with_name("golden.txt").read_text().splitlines())
@@ -84,6 +88,12 @@ OLDER: dict[str, tuple[str, object]] = {
     ),
     "announce without a key": ("0194a141a9636f6d707574652e330991cf0007000000003000", Announce("compute.3", 9, [JOB])),
     "done without a key": ("0194a14491cf0007000000003000cb3fd000000000000001", Done([JOB], 0.25, 1)),
+    "an event without what was before": (
+        "0182a474797065ae4576656e745075626c6973686564a56576656e7486a66e756d62657207a474696d65cb3ff800000000"
+        "0000a46b696e64a57363616c65a77375626a656374a7636f6d70757465a474657874a57363616c65a86f70657261746f72"
+        "a3616e61",
+        EventPublished(Event(number=7, time=1.5, kind="scale", subject="compute", text="scale", operator="ana")),
+    ),
 }
 DECODERS = (
     frames.to_proxy,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from primectl.wire.stats import ClusterSnapshot, Event, EventPublished, SnapshotPublished
+from primectl.wire.stats import STATE, ClusterSnapshot, Event, EventPublished, SnapshotPublished
 from tui.present.trends import Trends
 
 STALE_S = 2.0
@@ -36,13 +36,16 @@ class Picture:
                 self._arrived = now
                 # What waited in a queue, while the terminal was stopped, is as old as it says and not newly born.
                 self._lag_s = max(wall - snapshot.time, 0.0)
-            case EventPublished(event):
-                self.add_events([event])
+            case EventPublished():
+                self.add_events(message.events)
 
     def add_events(self, events: Iterable[Event]) -> None:
-        """Events by their number, each once; a restarted supervisor may count from 1 again, then time decides."""
+        """Events by their number, each once; a restarted supervisor may count from 1 again, then time decides.
+
+        Changes of state are left out: the tables show them, and here they would push out all else.
+        """
         known = {(event.number, event.time) for event in self.events}
-        fresh = [event for event in events if (event.number, event.time) not in known]
+        fresh = [event for event in events if event.kind != STATE and (event.number, event.time) not in known]
         if not fresh:
             return
         ordered = sorted((*self.events, *fresh), key=lambda event: (event.time, event.number), reverse=True)

@@ -10,11 +10,12 @@ import pytest
 from primectl.clock import SystemClock
 from primectl.config.topology import Place
 from primectl.errors import CommandRefused, ConfigError
+from primectl.wire.control import EventsQuery
 from primectl.wire.stats import LogLine
 from supervisor import adopt, kernel, logread, runtime
 from supervisor.adopt import Entry
 from supervisor.eventlog import EventLog
-from supervisor.events import Kind
+from supervisor.events import Kind, Tell
 from supervisor.logtail import LINES_A_TURN, LogTail
 
 
@@ -204,22 +205,65 @@ def test_what_comes_too_fast_is_skipped_and_said_to_be(place, tail):
 def test_events_are_numbered_on_across_supervisors(tmp_path):
     path = str(tmp_path / "events.jsonl")
     first = EventLog(path)
-    first.add(1.0, "running", "test", "running", "")
+    first.add(1.0, Tell("running", "test", "running"))
+    first.flush()
     first.close()
     with open(path, "a") as file:
         file.write('{"number": 2, "time"')
     second = EventLog(path)
-    assert second.add(2.0, "stopped", "test", "stopped", "alice").number == 2
-    assert [event.kind for event in second.last(10)] == ["running", "stopped"]
-    assert second.last(0) == []
+    assert second.add(2.0, Tell("stopped", "test", "stopped", "alice")).number == 2
+    second.flush()
+    assert [event.kind for event in second.answer(EventsQuery(10))] == ["running", "stopped"]
+    assert second.answer(EventsQuery(0)) == []
     second.close()
+    third = EventLog(path)  # what was cut off has spoilt no line after it
+    assert [event.kind for event in third.answer(EventsQuery(10))] == ["running", "stopped"]
+    third.close()
 
 
 def test_the_event_file_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr("supervisor.eventlog.FILE_BYTES", 2000)
     log = EventLog(str(tmp_path / "events.jsonl"))
-    for _ in range(100):
-        log.add(1.0, "crashed", "w.1", "x" * 100, "")
+    for _ in range(200):
+        log.add(1.0, Tell("crashed", "w.1", "x" * 100))
+        log.flush()
     log.close()
-    assert sorted(os.listdir(tmp_path)) == ["events.jsonl", "events.jsonl.1"]
+    assert sorted(os.listdir(tmp_path)) == ["events.jsonl", *(f"events.jsonl.{older}" for older in (1, 2, 3))]
     assert all(os.stat(tmp_path / name).st_size < 2500 for name in os.listdir(tmp_path))
+
+
+def test_numbers_go_on_although_the_file_was_just_begun_anew(tmp_path):
+    path = str(tmp_path / "events.jsonl")
+    log = EventLog(path)
+    log.add(1.0, Tell("running", "test", "running"))
+    log.flush()
+    log.close()
+    os.rename(path, f"{path}.1")
+    again = EventLog(path)
+    assert again.add(2.0, Tell("stopped", "test", "stopped")).number == 2
+    assert [event.number for event in again.answer(EventsQuery(10))] == [1, 2]
+    again.close()
+
+
+def test_changes_of_state_are_told_to_those_who_ask_for_them_and_push_nothing_else_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("supervisor.eventlog.KEPT", 5)
+    log = EventLog(str(tmp_path / "events.jsonl"))
+    log.add(1.0, Tell("scale", "work", "scale work from 1 to 64", "ana", "1", "64"))
+    for worker in range(64):
+        log.add(1.0, Tell("state", f"work.{worker}", "starting -> running"))
+    assert [event.number for event in log.flush()] == list(range(1, 66))
+    assert [event.kind for event in log.answer(EventsQuery(10))] == ["scale"]
+    assert [event.number for event in log.answer(EventsQuery(3, states=True))] == [63, 64, 65]
+    assert [event.number for event in log.answer(EventsQuery(2, since=60, states=True))] == [61, 62]
+    log.close()
+
+
+def test_events_that_a_full_disk_does_not_take_are_counted_and_remembered(tmp_path):
+    os.symlink("/dev/full", tmp_path / "events.jsonl")
+    log = EventLog(str(tmp_path / "events.jsonl"))
+    for _ in range(3):
+        log.add(1.0, Tell("running", "test", "running"))
+    assert len(log.flush()) == 3
+    assert log.dropped == 3
+    assert [event.number for event in log.answer(EventsQuery(9))] == [1, 2, 3]
+    log.close()
