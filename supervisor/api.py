@@ -11,6 +11,7 @@ from primectl.errors import WireError
 from primectl.wire import frames
 from primectl.wire.control import (
     DrainOrder,
+    DumpOrder,
     EventsQuery,
     Kill,
     LogsQuery,
@@ -44,6 +45,7 @@ _BODIES: Mapping[tuple[str, str], type[Query] | type[Order]] = {
     ("POST", "/restart"): Restart,
     ("POST", "/drain"): DrainOrder,
     ("POST", "/resume"): ResumeOrder,
+    ("POST", "/dump"): DumpOrder,
     ("POST", "/stop"): Stop,
 }
 _NIL = b"\xc0"

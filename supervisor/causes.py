@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Sequence
 
-from primectl.wire.control import Drained, Killed, Refusal, Restarted, Resumed, Scaled, Stopped
+from primectl.wire.control import Drained, Dumps, Killed, Refusal, Restarted, Resumed, Scaled, Stopped
 
 _ENTRY = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARN) ")
 """A log line that tells of business as usual, and so explains no end."""
@@ -48,7 +48,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-Outcome = Scaled | Killed | Restarted | Drained | Resumed | Stopped | Refusal
+Outcome = Scaled | Killed | Restarted | Drained | Resumed | Dumps | Stopped | Refusal
 
 
 def in_words(outcome: Outcome) -> tuple[str, str, str]:
@@ -67,6 +67,8 @@ def in_words(outcome: Outcome) -> tuple[str, str, str]:
             return "drained", outcome.target, f"{outcome.target} holds nothing any more, {outcome.seconds:.2f} s"
         case Resumed():
             return "resumed", outcome.target, f"{outcome.target} takes jobs again"
+        case Dumps():
+            return "dumped", outcome.target, f"the stacks of {len(outcome.dumps)} processes were shown"
         case Stopped():
             killed = f", {len(outcome.killed)} killed" if outcome.killed else ""
             text = f"stopped: {outcome.finished} requests finished, {outcome.cancelled} cancelled{killed}"

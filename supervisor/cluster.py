@@ -13,6 +13,7 @@ from typing import assert_never
 
 from primectl.config.model import Config
 from primectl.wire.control import (
+    DumpOrder,
     Kill,
     Progress,
     Refusal,
@@ -37,6 +38,7 @@ from supervisor.events import (
     Broadcast,
     CameUp,
     CloseListeners,
+    DumpTaken,
     Event,
     Exited,
     HandlerFailed,
@@ -148,6 +150,8 @@ class Cluster:
                 self._lives.subscribed(event.process, now)
             case Probed():
                 self._hearing.probed(event, now)
+            case DumpTaken():
+                self._hearing.dump_taken(event)
             case Asked():
                 self._asked(event, now)
             case Heard():
@@ -272,7 +276,7 @@ class Cluster:
             return 409, Refusal(f"cluster {self._name} is ending")
         if isinstance(order, Stop):
             return None
-        if self._books.stopping is not None and not isinstance(order, Kill):
+        if self._books.stopping is not None and not isinstance(order, Kill | DumpOrder):
             return 409, Refusal(f"cluster {self._name} is stopping", mend="Start it again with `primectl up -d`")
         if len(self._books.operations) >= OPERATIONS_AT_ONCE:
             return 409, Refusal(f"{OPERATIONS_AT_ONCE} orders are under way already", mend="Wait for some to end")

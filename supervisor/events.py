@@ -116,7 +116,24 @@ class Asker(Struct, frozen=True):
     request: int
 
 
-Order = control.Scale | control.Kill | control.Restart | control.DrainOrder | control.ResumeOrder | control.Stop
+class DumpTaken(Struct, frozen=True):
+    """What came of `TakeDump`: `how` is "asked" for the supervisor's own, "signal", or "none": `text` says why."""
+
+    process: str
+    incarnation: int
+    text: str
+    how: str
+
+
+Order = (
+    control.Scale
+    | control.Kill
+    | control.Restart
+    | control.DrainOrder
+    | control.ResumeOrder
+    | control.DumpOrder
+    | control.Stop
+)
 
 
 class Asked(Struct, frozen=True):
@@ -127,7 +144,19 @@ class Asked(Struct, frozen=True):
     asker: Asker | None = None
 
 
-Event = Begun | Ticked | Spawned | Exited | HandlerImported | HandlerFailed | Subscribed | Heard | Probed | Asked
+Event = (
+    Begun
+    | Ticked
+    | Spawned
+    | Exited
+    | HandlerImported
+    | HandlerFailed
+    | Subscribed
+    | Heard
+    | Probed
+    | DumpTaken
+    | Asked
+)
 
 
 # --- what may be asked ------------------------------------------------------------------------------------------------
@@ -171,6 +200,13 @@ class SignalStray(Struct, frozen=True):
     pid: int
 
 
+class TakeDump(Struct, frozen=True):
+    """Get the stacks of a process that does not answer, or of the supervisor itself; `DumpTaken` follows."""
+
+    process: str
+    incarnation: int
+
+
 class CloseZygote(Struct, frozen=True):
     """Close our end: the zygote leaves."""
 
@@ -197,6 +233,7 @@ Answerable = (
     | control.Restarted
     | control.Drained
     | control.Resumed
+    | control.Dumps
     | control.Stopped
 )
 
@@ -255,6 +292,7 @@ Action = (
     | Fork
     | Signal
     | SignalStray
+    | TakeDump
     | CloseZygote
     | CloseListeners
     | Broadcast

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from primectl.wire.stats import (
     Acknowledged,
+    Dumped,
     ProxySample,
     Ready,
     ReportEnvelope,
@@ -17,7 +18,8 @@ from supervisor import plan
 from supervisor.aggregate import is_sound
 from supervisor.books import Books
 from supervisor.drains import Draining
-from supervisor.events import SUPERVISOR, Kind, Probed, SignalStray
+from supervisor.dumps import Dumping
+from supervisor.events import SUPERVISOR, DumpTaken, Kind, Probed, SignalStray
 from supervisor.lifecycle import READY
 from supervisor.lifecycle import ProcessState as S
 from supervisor.liveness import Liveness, liveness
@@ -70,6 +72,9 @@ class Hearing:
                     self._stuck(report, now)
             case Acknowledged():
                 self._acknowledged(process, report.command)
+            case Dumped():
+                for dumping in self._dumping():
+                    dumping.answered(process.id, process.incarnation, report.command, report.text)
             case _:
                 assert_never(report)
 
@@ -113,6 +118,15 @@ class Hearing:
         self._out.count("stale_reports" if ours else "unknown_senders")
         if process is not None and process.kind is Kind.WORKER and isinstance(envelope.report, Ready):
             self._out.add(SignalStray(envelope.report.pid))
+
+    def dump_taken(self, event: DumpTaken) -> None:
+        for dumping in self._dumping():
+            dumping.taken(event.process, event.incarnation, event.text, event.how)
+
+    def _dumping(self) -> list[Dumping]:
+        found = [operation for operation in self._books.operations if isinstance(operation, Dumping)]
+        self._out.moved |= bool(found)
+        return found
 
     def probed(self, event: Probed, now: float) -> None:
         process = (

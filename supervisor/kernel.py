@@ -106,6 +106,15 @@ def send(pidfd: int, number: int) -> bool:
     return True
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal (SigCgt of proc_pid_status(5))."""
+    with suppress(OSError), open(f"/proc/{pid}/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
+
+
 def end_group(leader: int) -> None:
     """SIGKILL what a process has left in its group. To be called before the leader is reaped: until then, its number
     cannot have gone to anybody else."""

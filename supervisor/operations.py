@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from primectl.wire.control import Drained, Killed, Progress, Refusal, Restarted, Resumed, Scaled, Stopped
+from primectl.wire.control import Drained, Dumps, Killed, Progress, Refusal, Restarted, Resumed, Scaled, Stopped
 from supervisor.events import Action, Asker, Kind
 from supervisor.lifecycle import LEAVING
 from supervisor.lifecycle import ProcessState as S
@@ -27,7 +27,7 @@ class Result(Struct, frozen=True):
     """How an operation ended: a status as in HTTP, and the body of the last reply."""
 
     status: int
-    body: Scaled | Killed | Restarted | Drained | Resumed | Stopped | Refusal
+    body: Scaled | Killed | Restarted | Drained | Resumed | Dumps | Stopped | Refusal
 
 
 class Turn(Struct, frozen=True):

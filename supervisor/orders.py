@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
-from primectl.wire.control import ALL, DrainOrder, Kill, KillNow, Refusal, Restart, ResumeOrder, Scale
+from primectl.wire.control import ALL, DrainOrder, DumpOrder, Kill, KillNow, Refusal, Restart, ResumeOrder, Scale
 from supervisor import plan
 from supervisor.books import Books
 from supervisor.drains import Draining, PoolDrain, Resuming
+from supervisor.dumps import Dumping
 from supervisor.events import SUPERVISOR, Action, Asked, Broadcast, Kind, Tell
 from supervisor.lifecycle import ProcessState as S
 from supervisor.operations import Killing, Operation, Rolling, Scaling
 from supervisor.plan import Dismiss, Force, Revive, Step
+from supervisor.process import Process
 
 
 class Accepted(NamedTuple):
@@ -30,7 +32,7 @@ class Refused(NamedTuple):
     refusal: Refusal
 
 
-TakesTime = Scale | Kill | Restart | DrainOrder | ResumeOrder
+TakesTime = Scale | Kill | Restart | DrainOrder | ResumeOrder | DumpOrder
 
 
 def accept(order: TakesTime, asked: Asked, books: Books, command: Callable[[], int], now: float) -> Accepted | Refused:
@@ -46,6 +48,8 @@ def accept(order: TakesTime, asked: Asked, books: Books, command: Callable[[], i
             return _drain(order, asked, books, now)
         case ResumeOrder():
             return _resume(order, asked, books, now)
+        case DumpOrder():
+            return _dump(order, asked, books, command, now)
         case _:
             assert_never(order)
 
@@ -105,6 +109,26 @@ def _restart(order: Restart, asked: Asked, books: Books, now: float) -> Accepted
         [Tell("restart", order.target, f"restart {order.target}: {len(members)} processes", asked.operator)],
         [],
     )
+
+
+def _dump(order: DumpOrder, asked: Asked, books: Books, command: Callable[[], int], now: float) -> Accepted | Refused:
+    found = _dumpable(order.target, books, now)
+    if isinstance(found, Refused):
+        return found
+    dumping = Dumping(order.target, found, command(), now, order.timeout_s, asked.operator, asked.asker)
+    text = f"the stacks of {order.target}: {len(found)} processes"
+    return Accepted(dumping, [Tell("dump", order.target, text, asked.operator), *dumping.ask()], [])
+
+
+def _dumpable(target: str, books: Books, now: float) -> list[Process] | Refused:
+    """More than can be addressed by a command: the supervisor, and zygotes, whose import of a handler may hang."""
+    if target == SUPERVISOR:
+        return [books.myself]
+    named = books.processes.get(target)
+    if named is not None and named.kind is Kind.ZYGOTE:
+        return [named]
+    found = _addressed(target, books, now)
+    return found if isinstance(found, Refused) else [books.processes[name] for name in found.processes]
 
 
 def _addressed(target: str, books: Books, now: float) -> plan.Target | Refused:

@@ -57,6 +57,7 @@ from supervisor.events import (
     Spawned,
     StartFailure,
     Subscribed,
+    TakeDump,
     Tell,
     Ticked,
     zygote_ids,
@@ -66,6 +67,7 @@ from supervisor.logtail import LogTail
 from supervisor.plan import nearest, printable
 from supervisor.probe import Probe
 from supervisor.spawn import PROGRAMS, Programs, Spawner
+from supervisor.stackfile import StackFiles
 from supervisor.zygotes import Zygotes
 
 ROUND_S = 0.25
@@ -199,6 +201,7 @@ class Supervisor:
             self._closing = opened.pop_all()
         self._spawner = Spawner(loop, cluster, listeners, self._emit, programs, kernel.raise_open_files())
         self._zygotes = Zygotes(loop, self._spawner, self._place.log_file, self._emit, log)
+        self._stack_files = StackFiles(loop, self._place, self._spawner, self._emit)
         self._probe = Probe(clock)
         self._logtail = LogTail(self._place)
         self._listened_to: set[bytes] = set()
@@ -312,6 +315,8 @@ class Supervisor:
                 self._spawner.signal(action.process, action.incarnation, action.number)
             case SignalStray():
                 self._spawner.kill_stray(action.pid)
+            case TakeDump():
+                self._stack_files.take(action)
             case CloseZygote():
                 self._zygotes.close(action)
             case CloseListeners():

@@ -15,6 +15,7 @@ from primectl.config.topology import (
     BEGUN,
     COMMANDS,
     CONTROL,
+    DUMP,
     FEED,
     STATS,
     ClusterFile,
@@ -115,8 +116,9 @@ def remove_files(place: Place, config: Config, lock: Lock) -> None:
     sockets = socket_names(config)
     for path in (place.cluster_file, place.state_file, *(f"{place.sockets}/{name}" for name in sockets)):
         Path(path).unlink(missing_ok=True)
-    for noted in Path(place.runtime).glob(f"*{BEGUN}"):
-        noted.unlink(missing_ok=True)
+    for kind in (BEGUN, DUMP):
+        for left in Path(place.runtime).glob(f"*{kind}"):
+            left.unlink(missing_ok=True)
     lock.remove()
     for folder in dict.fromkeys((place.sockets, place.runtime)):
         # Somebody else's file in there keeps it; that is theirs to clear.

@@ -150,6 +150,11 @@ class Spawner:
         if child is not None:
             kernel.send(child.pidfd, number)
 
+    def catches(self, process: str, incarnation: int, number: int) -> bool:
+        """Whether this life of a process has a handler for a signal."""
+        child = self._children.get((process, incarnation))
+        return child is not None and kernel.catches(child.pid, number)
+
     def kill_stray(self, pid: int) -> None:
         """SIGKILL a child that is not in the books; anybody else's process is left alone."""
         if pid in self._pids or pid not in kernel.children():

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from primectl.wire.control import Drained, Killed, Restarted, Resumed, Scaled, Stopped
+from primectl.wire.control import Drained, Dumps, Killed, ProcessDump, Restarted, Resumed, Scaled, Stopped
 from primectl.wire.stats import ClusterSnapshot, Event
 from tui.present import units
 from tui.present.clean import cells, clean, cut
@@ -185,6 +185,17 @@ def drained_text(drained: Drained) -> str:
 def resumed_text(resumed: Resumed) -> str:
     who = f": {name_list(resumed.processes)}" if resumed.processes not in ([], [resumed.target]) else ""
     return f"{clean(resumed.target)} takes jobs again{who}"
+
+
+def dumps_text(dumps: Dumps) -> str:
+    """A block for each process: its name, how its stacks were got, the stacks."""
+    return "\n\n".join(_dump_text(dump) for dump in dumps.dumps)
+
+
+def _dump_text(dump: ProcessDump) -> str:
+    how = {"signal": " (does not answer; written by faulthandler)", "none": " (no stacks)"}.get(dump.how, "")
+    lines = [f"  {clean(line)}" if line else "" for line in dump.text.split("\n")]
+    return "\n".join([f"{clean(dump.process)}{clean(how)}", *lines])
 
 
 def stopped_text(stopped: Stopped) -> str:

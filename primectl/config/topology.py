@@ -5,6 +5,7 @@
       cluster.json        what every process of the cluster reads when it starts: the checked config and these folders
       state.json          the processes that run: id, pid, kernel start time
       <worker>.begun      which jobs a worker has begun (primectl.control.begun), left there for its pool's proxy
+      <id>.dump           where a process wrote its stacks when it was told to by a signal (primectl.control.stacks)
       <socket names>      pool.<name>.in, pool.<name>.out, loopback.<server>, commands, stats, feed, control
     <state>/              $XDG_STATE_HOME/primectl/<cluster>, else ~/.local/state/primectl/<cluster>
       logs/<id>.log       one a process, written by the process itself; <id>.log.1 is the one before it
@@ -28,6 +29,8 @@ from primectl.config.model import Config
 SOCKET_PATH_LIMIT = 107
 BEGUN = ".begun"
 """What the name of a worker's file of begun jobs ends in."""
+DUMP = ".dump"
+"""What the name of a process's file of stacks ends in."""
 LONGEST_SOCKET_NAME = 48
 """pool.<31 letters>.out, with room to spare; pools added later must fit too."""
 
@@ -73,6 +76,9 @@ class Place(Struct, frozen=True):
 
     def begun_file(self, worker: str) -> str:
         return f"{self.runtime}/{worker}{BEGUN}"
+
+    def dump_file(self, process: str) -> str:
+        return f"{self.runtime}/{process}{DUMP}"
 
 
 class ClusterFile(Struct, frozen=True):

@@ -13,6 +13,7 @@ import setproctitle
 from msgspec import Struct
 
 from primectl.config.topology import ClusterFile
+from primectl.control import stacks
 from primectl.control.log import ProcessLog, line_buffered
 
 
@@ -50,6 +51,10 @@ def become(cluster: ClusterFile, process: str, incarnation: int) -> Child:
     log = ProcessLog(cluster.place.log_file(process), cluster.config.supervisor.log_size)
     line_buffered()
     _do_not_preempt(log)
+    try:
+        stacks.on_signal(cluster.place.dump_file(process))
+    except OSError as refused:
+        log.warn(f"no dump while code in C holds the interpreter's lock: {refused.strerror}")
     return Child(cluster, process, incarnation, log)
 
 

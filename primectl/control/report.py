@@ -7,15 +7,17 @@ at the high-water mark and no command comes.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import zmq
 
 from primectl.config.topology import COMMANDS, STATS, Place
+from primectl.control import stacks
 from primectl.control.sockets import CALM_HEARTBEAT_MS, REPORT_QUEUE, open_socket, receive
 from primectl.errors import WireError
 from primectl.wire import frames
-from primectl.wire.control import ALL, Command, Hello, pool_topic, process_topic, role_topic
-from primectl.wire.stats import Ready, Report, ReportEnvelope, Role
+from primectl.wire.control import ALL, Command, Dump, Hello, pool_topic, process_topic, role_topic
+from primectl.wire.stats import Dumped, Ready, Report, ReportEnvelope, Role
 
 COMMANDS_A_TURN = 256
 
@@ -36,6 +38,8 @@ class Reporter:
         self._incarnation = incarnation
         self._sequence = 0
         self.malformed = 0
+        self.about: Callable[[], str] = str
+        """What a dump of this process begins with: what it is at."""
         topics = [ALL, role_topic(role), process_topic(process)]
         if pool:
             topics.append(pool_topic(pool))
@@ -49,7 +53,8 @@ class Reporter:
         self._topic = process.encode()
 
     def receive(self) -> list[Command]:
-        """The commands that have arrived for this process. HELLO is answered here: call it once you are set up."""
+        """The commands that have arrived for this process. HELLO and DUMP are answered here: call it once all is set
+        up."""
         commands: list[Command] = []
         while messages := receive(self.commands, COMMANDS_A_TURN):
             for message in messages:
@@ -66,6 +71,8 @@ class Reporter:
                     continue
                 if isinstance(command, Hello):
                     self.publish(Ready(os.getpid()))
+                elif isinstance(command, Dump):
+                    self.publish(Dumped(command.command, stacks.stacks(self.about())))
                 else:
                     commands.append(command)
             if len(messages) < COMMANDS_A_TURN:

@@ -14,6 +14,7 @@ number of `Reply` with status 102 (progress) and then one final `Reply`.
     POST /restart Restart    (102: Progress)        -> Restarted
     POST /drain   DrainOrder (102: Progress)        -> Drained
     POST /resume  ResumeOrder                       -> Resumed
+    POST /dump    DumpOrder  (102: Progress)        -> Dumps
     POST /stop    Stop       (102: Progress)        -> Stopped
 """
 
@@ -86,7 +87,13 @@ class Readiness(Struct, frozen=True, tag=True):
     reason: str = ""
 
 
-Command = Hello | KillNow | Retire | Drain | Resume | Roster | ProcessGone | ProcessReady | Readiness
+class Dump(Struct, frozen=True, tag=True):
+    """Say where each of your threads is: `stats.Dumped`."""
+
+    command: int
+
+
+Command = Hello | KillNow | Retire | Drain | Resume | Roster | ProcessGone | ProcessReady | Readiness | Dump
 
 ALL = "all"
 
@@ -228,6 +235,29 @@ class Stopped(Struct, frozen=True):
     processes: int
     killed: list[str]
     seconds: float
+
+
+class DumpOrder(Struct, frozen=True):
+    """Where the threads of processes are. `target` as for `Kill`, or `supervisor`, or a pool's zygote."""
+
+    target: str
+    timeout_s: float = 5.0
+
+
+class ProcessDump(Struct, frozen=True):
+    """`text` has a block for each thread, newest frame last. `how` it was got: `asked`, `signal` (the process did not
+    answer, faulthandler wrote it), or `none`, and then `text` says why."""
+
+    process: str
+    text: str
+    how: str
+
+
+class Dumps(Struct, frozen=True):
+    target: str
+    dumps: list[ProcessDump]
+    seconds: float = 0.0
+    operation: int = 0
 
 
 class EventsQuery(Struct, frozen=True):

@@ -42,6 +42,13 @@ class Acknowledged(Struct, frozen=True, tag=True):
     command: int
 
 
+class Dumped(Struct, frozen=True, tag=True):
+    """The answer to the DUMP with this number: where each thread of the process is, at most 64 KiB of text."""
+
+    command: int
+    text: str
+
+
 class WorkerStuck(Struct, frozen=True, tag=True):
     """From a proxy: nobody waits for `request` any more, and the worker has not let go of it within `kill_after`."""
 
@@ -59,6 +66,10 @@ class WorkerSample(Struct, frozen=True, tag=True):
     busy: bool
     job_s: float = 0.0
     counters: dict[str, int] = {}
+    request: str = ""
+    """X-Request-Id of the running job."""
+    pulse_s: float = 0.0
+    """For how long the main thread, between jobs, has not answered the watchdog."""
 
 
 class WorkerLoad(Struct, array_like=True, frozen=True):
@@ -101,7 +112,7 @@ class ServerSample(Struct, frozen=True, tag=True):
     counters: dict[str, int] = {}
 
 
-Report = Ready | Acknowledged | WorkerStuck | WorkerSample | ProxySample | ServerSample
+Report = Ready | Acknowledged | Dumped | WorkerStuck | WorkerSample | ProxySample | ServerSample
 
 
 class ReportEnvelope(Struct, frozen=True):
@@ -164,6 +175,8 @@ class ProcessSnapshot(Struct, frozen=True, kw_only=True):
     """Why it last ended or failed, empty when it never did."""
     counters: dict[str, int] = {}
     """What this life of it has counted beside its jobs: handed back, cancelled, dropped …; those above 0."""
+    request: str = ""
+    """X-Request-Id of the job that it runs, as far as it is known."""
 
 
 class FrontSnapshot(Struct, frozen=True, kw_only=True):

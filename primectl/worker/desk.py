@@ -52,6 +52,8 @@ class Desk:
         """The proxy is to be told what is held, by the main thread."""
         self.watchdog_rests = True
         """The watchdog wants to be woken when a job begins."""
+        self.pulse_asked: float | None = None
+        """Since when the watchdog waits for a sign of the main thread, which does nothing but set this to None."""
         self.left = False
         self.main_wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.watchdog_wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

@@ -7,11 +7,13 @@ import inspect
 import os
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from types import FrameType
 from typing import cast
 
 import msgspec
 
 from primectl.config.entry import resolve
+from primectl.control.stacks import block
 from primectl.message import JSON, PLAIN, Forward, HTTPError, Job, Response
 from primectl.wire.frames import decode_payload
 from primectl.wire.job import WireJob
@@ -108,6 +110,18 @@ class Handler:
             return False
         task.get_loop().call_soon_threadsafe(task.cancel)
         return True
+
+    def awaited(self) -> str:
+        """From another thread: where an async handler waits, which the stack of its thread does not show."""
+        task = self._task
+        if task is None:
+            return ""
+        waiting: list[FrameType] = []
+        step: object = task.get_coro()
+        while (frame := getattr(step, "cr_frame", None)) is not None:
+            waiting.append(frame)
+            step = getattr(step, "cr_await", None)
+        return block("awaiting in the main thread", reversed(waiting))
 
     def _outcome(self, result: object) -> Outcome:
         plain = _plain(result)

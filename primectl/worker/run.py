@@ -87,6 +87,7 @@ class Worker:
         arrivals.register(desk.main_wake, select.POLLIN)
         leave_by: float | None = None
         while True:
+            desk.pulse_asked = None
             if leave_by is None:
                 if self._duty.leaving:
                     leave_by = time.monotonic() + GOODBYE_S
@@ -241,6 +242,7 @@ class Worker:
         goes to others; what is cancelled meanwhile need not be sent."""
         began = now = time.monotonic()
         while True:
+            self._desk.pulse_asked = None
             with self._lock:
                 if self._outbox.flush(now):
                     return

@@ -31,6 +31,8 @@ REST_S = 0.1
 """… which it leaves when none has run for this long; then the next one wakes it."""
 BEAT_S = 1.0
 SAMPLE_S = 0.25
+PULSE_S = 2.0
+"""How often the main thread is roused when it runs no job: 64 idle workers are a tenth of a percent of a core."""
 
 
 class Watchdog:
@@ -41,9 +43,10 @@ class Watchdog:
         self._reporter = reporter
         self._handler = handler
         self._interrupter = interrupter
-        self._beat_at = self._sample_at = self._worked_at = time.monotonic()
+        self._beat_at = self._sample_at = self._worked_at = self._pulse_at = time.monotonic()
         self._sampled_at = 0.0
         self._busy_then = False
+        reporter.about = self._about
 
     def run(self) -> None:
         try:
@@ -85,6 +88,7 @@ class Watchdog:
                 holding = desk.duty.holding
             try_send(desk.urgent, [frames.encode(Beat(desk.me.id, desk.me.incarnation, holding))])
             desk.me.log.rotate_if_large()
+            self._feel_pulse(now)
             self._sample_at = now
         busy = desk.duty.running
         if busy != self._busy_then:
@@ -96,15 +100,35 @@ class Watchdog:
             self._reporter.publish(self._sample(now))
         return min(self._beat_at, self._sample_at)
 
+    def _feel_pulse(self, now: float) -> None:
+        """Does the main thread wake up when it is called? One that runs a job is not asked."""
+        desk = self._desk
+        if desk.duty.running:
+            desk.pulse_asked = None
+        elif desk.pulse_asked is None and now >= self._pulse_at:
+            self._pulse_at = now + PULSE_S
+            desk.pulse_asked = now
+            desk.rouse_main()
+
     def _sample(self, now: float) -> WorkerSample:
         desk = self._desk
         with desk.lock:
             duty = desk.duty.snapshot(now)
+            request = desk.duty.job.request_id if desk.duty.job else ""
             counters = {**desk.outbox.counters, **desk.counters}
         counters["malformed"] += self._reporter.malformed
         counters["log_lines_dropped"] = desk.me.log.dropped
         counters["affinity_errors"] = desk.affinity.errors
-        return WorkerSample(desk.jobs, desk.failed, duty.running, duty.job_s, counters)
+        asked = desk.pulse_asked
+        pulse_s = 0.0 if asked is None or duty.running else now - asked
+        return WorkerSample(desk.jobs, desk.failed, duty.running, duty.job_s, counters, request, pulse_s)
+
+    def _about(self) -> str:
+        """What a dump says first. Without the lock, which the thread that is looked for may hold."""
+        job, duty = self._desk.duty.job, self._desk.duty.snapshot(time.monotonic())
+        running = f"runs request {job.request_id} for {duty.job_s:.1f} s" if job else "runs no job"
+        waiting = self._handler.awaited()
+        return f"{running}\n\n{waiting}" if waiting else running
 
     def _obey(self) -> None:
         desk = self._desk

@@ -12,10 +12,15 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import gmpy2
 
 from primectl import Forward, Job, Request, Response
 
@@ -91,6 +96,63 @@ def stuck(request: Request, job: Job) -> Response:
         library.pthread_mutex_lock(mutex)
 
 
+def labour(request: Request, job: Job) -> Response:
+    """Works for about s seconds in one call into C, and holds the interpreter's lock meanwhile."""
+    note(f"labour begins in {os.getpid()}")
+    modulus = (1 << 100_000) + 3
+    began = time.monotonic()
+    gmpy2.powmod(3, 1 << 200, modulus)
+    gmpy2.powmod(3, 1 << int(200 * float(request.query["s"]) / (time.monotonic() - began)), modulus)
+    note("labour ends")
+    return told(job)
+
+
+def poison(request: Request, job: Job) -> Response:
+    """Answers, and leaves a thread that takes the interpreter's lock for ever soon after."""
+    note(f"poison begins in {os.getpid()}")
+
+    def hold() -> None:
+        library = ctypes.PyDLL(None)
+        while True:
+            library.pause()
+
+    threading.Timer(0.1, hold).start()
+    return told(job)
+
+
+def trap(request: Request, job: Job) -> Response:
+    """Answers, and leaves an alarm whose handler waits for ever, in the main thread between two jobs."""
+    note(f"trap begins in {os.getpid()}")
+    locked = threading.Lock()
+    locked.acquire()
+    signal.signal(signal.SIGALRM, lambda *_: locked.acquire() and None)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    return told(job)
+
+
+def litter(request: Request, job: Job) -> Response:
+    """Leaves four children that outlive the job: one in the worker's group, one in a session of its own, and two
+    daemons, of which one is a mere copy of the worker."""
+    program = "import os, signal, sys; print(os.getpid(), flush=True); signal.pause()"
+    for name, prefix in (("child", ""), ("session", "import os; os.setsid()\n"), ("daemon", DAEMON)):
+        with subprocess.Popen([sys.executable, "-c", prefix + program], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            note(f"{name} is {int(process.stdout.readline())}")
+            process.stdout.close()
+            process.wait = lambda timeout=None: 0  # type: ignore[method-assign]
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            note(f"copy is {os.getpid()}")
+            while True:
+                signal.pause()
+        os._exit(0)
+    return told(job)
+
+
+DAEMON = "import os\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\n"
+
+
 def die(request: Request, job: Job) -> Response:
     """Kills every worker that it meets."""
     note(f"{request.query.get('n', '')} dies")
@@ -150,6 +212,10 @@ CASES: dict[str, Case] = {
         spin,
         stubborn,
         stuck,
+        labour,
+        poison,
+        trap,
+        litter,
         die,
         fail,
         leave,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from primectl.errors import WireError
 from primectl.wire import frames
-from primectl.wire.control import Drain, Hello, KillNow, ProcessGone, Resume, Retire, Roster
+from primectl.wire.control import Drain, Dump, Hello, KillNow, ProcessGone, Resume, Retire, Roster
 from primectl.wire.job import (
     REQUEST,
     VALUE,
@@ -41,7 +41,7 @@ from primectl.wire.job import (
     request_name,
     request_of,
 )
-from primectl.wire.stats import Event, EventPublished, Ready, ReportEnvelope, WorkerSample
+from primectl.wire.stats import Dumped, Event, EventPublished, Ready, ReportEnvelope, WorkerSample
 
 JOB = first_job(7, 3)
 MESSAGES: dict[str, object] = {
@@ -71,13 +71,17 @@ MESSAGES: dict[str, object] = {
     "drain": Drain(5, ["compute.3"]),
     "resume": Resume(6),
     "roster": Roster([("compute.3", 9)]),
+    "dump": Dump(7),
     "process gone": ProcessGone("compute.3", 9),
+    "dumped": ReportEnvelope("compute.3", 9, 3, Dumped(7, "thread MainThread")),
     "ready": ReportEnvelope("compute.3", 9, 1, Ready(4242)),
     "events": EventPublished(
         Event(number=7, time=1.5, kind="scale", subject="compute", text="scale", operator="ana", before="4", after="8"),
         [Event(number=8, time=1.5, kind="crashed", subject="compute.1", text="x", cause="exit status 3", lines=["y"])],
     ),
-    "worker sample": ReportEnvelope("compute.3", 9, 2, WorkerSample(5, 1, True, 0.5, {"malformed": 0})),
+    "worker sample": ReportEnvelope(
+        "compute.3", 9, 2, WorkerSample(5, 1, True, 0.5, {"malformed": 0}, "4d77c0ffee000", 2.5)
+    ),
 }
 GOLDEN = dict(line.split(": ") for line in Path(__file__).with_name("golden.txt").read_text().splitlines())
 OLDER: dict[str, tuple[str, object]] = {
@@ -87,6 +91,12 @@ OLDER: dict[str, tuple[str, object]] = {
         MESSAGES["jobs"],
     ),
     "announce without a key": ("0194a141a9636f6d707574652e330991cf0007000000003000", Announce("compute.3", 9, [JOB])),
+    "worker sample without a request": (
+        "0184a673656e646572a9636f6d707574652e33ab696e6361726e6174696f6e09a873657175656e636502a67265706f727486a474797065"
+        "ac576f726b657253616d706c65a46a6f627305a66661696c656401a462757379c3a56a6f625f73cb3fe0000000000000a8636f756e7465"
+        "727381a96d616c666f726d656400",
+        ReportEnvelope("compute.3", 9, 2, WorkerSample(5, 1, True, 0.5, {"malformed": 0})),
+    ),
     "done without a key": ("0194a14491cf0007000000003000cb3fd000000000000001", Done([JOB], 0.25, 1)),
     "an event without what was before": (
         "0182a474797065ae4576656e745075626c6973686564a56576656e7486a66e756d62657207a474696d65cb3ff800000000"
