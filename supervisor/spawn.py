@@ -102,7 +102,8 @@ class Spawner:
         argv = [sys.executable, *program, "--cluster-file", self._place.cluster_file, *options]
         # A pool's env is for its handler; the proxy runs none.
         runs_handlers = order.kind in (Kind.WORKER, Kind.ZYGOTE)
-        env = self._cluster.config.pools[order.pool].env if runs_handlers else {}
+        pool = self._cluster.config.pools[order.pool] if runs_handlers else None
+        env = {} if pool is None else pool.env
         malloc = ARENAS if runs_handlers else {**ARENAS, **THRESHOLDS}
         actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -124,7 +125,7 @@ class Spawner:
         except OSError as error:
             self._emit(Exited(order.process, order.incarnation, None, (f"it cannot be started: {error.strerror}",)))
             return
-        if runs_handlers:
+        if pool is not None and "nofile" not in pool.rlimits:
             # A handler may use select(2), which cannot have descriptors above 1023.
             kernel.limit_open_files(pid, self._open_files)
         self.watch(order.process, order.incarnation, order.kind, order.pool, pid, log_from)

@@ -13,11 +13,14 @@ from primectl.config.listen import parse_listen
 from primectl.config.model import RESERVED_POOL_NAMES, Config, PoolConfig
 from primectl.config.names import CLUSTER_NAME, ENV_NAME, POOL_NAME
 from primectl.config.problems import Path, Problems, nearest, show_value
+from primectl.config.rlimits import RLIMITS, UNLIMITED, parse_limit, show_limit
 from primectl.config.routes import parse_route, shadowed
-from primectl.config.units import show_duration
+from primectl.config.units import show_duration, show_size
 from primectl.errors import ConfigError
 
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_ACCOUNT = re.compile(r"[^\s:\x00-\x1f\x7f-]\S*")
+_UMASK = re.compile(r"0?[0-7]{3}")
 _SERVER_PATH = re.compile(r"/[^\s?#%\x00-\x1f\x7f]*")
 
 
@@ -121,6 +124,7 @@ def _check_pools(config: Config, problems: Problems) -> None:
         elif name in RESERVED_POOL_NAMES:
             problems.add(path, f'"{name}" is reserved, it names a role or a topic', "Rename it, and the routes to it")
         _check_pool(pool, path, problems)
+        _check_identity(pool, config.supervisor.log_size, path, problems)
 
 
 def _check_pool(pool: PoolConfig, path: Path, problems: Problems) -> None:
@@ -147,6 +151,35 @@ def _check_pool(pool: PoolConfig, path: Path, problems: Problems) -> None:
                 "expected the name of an environment variable",
                 "It has letters, digits and _, and does not begin with a digit",
             )
+
+
+def _check_identity(pool: PoolConfig, log_size: int, path: Path, problems: Problems) -> None:
+    """What can be said of limits and identity without looking at the host."""
+    for key, name in (("user", pool.user), ("group", pool.group)):
+        if problems.sound((*path, key)) and name and not _ACCOUNT.fullmatch(name):
+            problems.add((*path, key), f"expected the name or the number of a {key}, got {show_value(name)}")
+    if problems.sound((*path, "umask")) and not _UMASK.fullmatch(pool.umask):
+        problems.add((*path, "umask"), f"expected octal digits, got {show_value(pool.umask)}", 'Write it such as "022"')
+    for name, value in pool.rlimits.items():
+        _check_limit(name, value, log_size, (*path, "rlimits", name), problems)
+
+
+def _check_limit(name: str, value: int | str, log_size: int, path: Path, problems: Problems) -> None:
+    if name not in RLIMITS:
+        mend = nearest(name.lower().removeprefix("rlimit_"), RLIMITS) or f"Known here: {', '.join(RLIMITS)}"
+        problems.add(path, "unknown limit", mend)
+        return
+    try:
+        limit = parse_limit(name, value)
+    except ValueError as expected:
+        problems.add(path, f"expected {expected}, got {show_value(value)}")
+        return
+    if name == "fsize" and UNLIMITED < limit < log_size and problems.sound(("supervisor", "log_size")):
+        least, got = show_size(log_size), show_limit(name, limit)
+        what = f'expected at least supervisor.log_size, which is "{least}", got {got}'
+        problems.add(path, what, "A worker writes its own log: raise it, or lower log_size")
+    if name == "cpu" and limit == 0:
+        problems.add(path, "expected more than 0 seconds, got 0", "A worker needs some processor time")
 
 
 def _check_journal(config: Config, problems: Problems) -> None:

@@ -78,9 +78,9 @@ def _value(kind: Kind, value: object, path: Path, problems: Problems) -> object:
             found = {key: _item(inner, each, (*path, key), problems) for key, each in _as_table(value, path).items()}
             return {key: each for key, each in found.items() if each is not NODEFAULT}
         case inspect.VarTupleType():
-            if not isinstance(value, list):
-                raise Refused("a list of texts", 'Write it as ["one", "two"]')
             inner = kind_of(kind.type.item_type)
+            if not isinstance(value, list):
+                raise _no_list(inner)
             items = [_item(inner, each, (*path, number), problems) for number, each in enumerate(value)]
             return tuple(item for item in items if item is not NODEFAULT)
         case _:
@@ -114,6 +114,12 @@ def _table(struct: inspect.StructType, source: Mapping[str, object], path: Path,
             values[name] = ""
     made: object = struct.cls(**values)
     return made
+
+
+def _no_list(inner: Kind) -> Refused:
+    if isinstance(inner.type, inspect.IntType):
+        return Refused("a list of whole numbers", "Write it as [0, 1]")
+    return Refused("a list of texts", 'Write it as ["one", "two"]')
 
 
 def _as_table(value: object, path: Path) -> Mapping[str, object]:
@@ -193,12 +199,36 @@ def _float(kind: Kind, value: object) -> float:
 
 
 def _union(kind: Kind, value: object) -> object:
-    """A number or a word: `prefetch`."""
+    """A number or a word (`prefetch`), or a number or any text (`rlimits`, whose names tell what it may be)."""
     assert isinstance(kind.type, inspect.UnionType)
-    words = [word for each in kind.type.types if isinstance(each, inspect.LiteralType) for word in each.values]
-    if value in words or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_INT):
+    words: list[str] = []
+    expected: list[str] = []
+    for each in kind.type.types:
+        if isinstance(each, inspect.LiteralType):
+            words += [str(word) for word in each.values]
+        elif isinstance(each, inspect.StrType):
+            expected.append("a text")
+            if isinstance(value, str):
+                return _text(kind, value)
+        elif isinstance(each, inspect.IntType):
+            expected.append(_whole_number(each))
+            if isinstance(value, int) and not isinstance(value, bool) and _within(value, each):
+                return value
+    if value in words:
         return value
-    raise Refused(f"{choice(map(str, words))} or a whole number >= 1", "")
+    raise Refused(" or ".join([*([choice(words)] if words else []), *expected]), "")
+
+
+def _whole_number(kind: inspect.IntType) -> str:
+    """The number that is wanted, with its bounds."""
+    if kind.ge is not None and kind.le is not None:
+        return f"a whole number from {kind.ge} to {kind.le}"
+    return "a whole number" if kind.ge is None else f"a whole number >= {kind.ge}"
+
+
+def _within(value: int, kind: inspect.IntType) -> bool:
+    least = -LARGEST_INT if kind.ge is None else kind.ge
+    return least <= value <= (LARGEST_INT if kind.le is None else kind.le)
 
 
 _SCALARS: dict[type[inspect.Type], Callable[[Kind, object], object]] = {

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from primectl.config.identity import SERVICE_VARIABLES
 from primectl.config.import_check import Outcome, Trial
 from primectl.config.load import Loaded, Mistakes, default_config
 from primectl.config.model import PoolConfig
@@ -50,15 +51,15 @@ def handler_problems(loaded: Loaded) -> list[HandlerProblem]:
     for trial, outcome in zip(trials, _run(trials), strict=True):
         if outcome.fault:
             what = f'"{trial.entry}" {outcome.what}' if outcome.fault == "raised" else outcome.what
-            told = line(loaded.name, ("pools", trial.pool, trial.key), what, outcome.mend)
+            told = line(loaded.name, ("pools", trial.pool, *(outcome.key or (trial.key,))), what, outcome.mend)
             problems.append(HandlerProblem(trial.pool, outcome.fault, told, outcome.traceback))
     return problems
 
 
 def _trials(name: str, pool: PoolConfig, import_path: str) -> Iterator[Trial]:
-    yield Trial(name, "handler", pool.handler, import_path, pool.env, pool.start_timeout)
+    yield Trial(name, "handler", pool.handler, import_path, pool.env, pool.start_timeout, pool)
     if pool.affinity:
-        # Not in the pool's environment: servers and the workers of other pools call it.
+        # With nothing of the pool's own: servers and the workers of other pools call it.
         yield Trial(name, "affinity", pool.affinity, import_path, {}, pool.start_timeout)
 
 
@@ -97,7 +98,10 @@ def _refuse(loaded: Loaded, problems: list[HandlerProblem]) -> None:
 def _run(trials: list[Trial]) -> list[Outcome]:
     command = [sys.executable, "-m", "primectl.config.import_check"]
     # A session of its own: whatever the handlers start can be ended with it, in one go.
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    environ = {name: value for name, value in os.environ.items() if name not in SERVICE_VARIABLES}
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=environ
+    )
     try:
         told, _ = child.communicate(msgspec.json.encode(trials), max(each.timeout_s for each in trials) + _GRACE_S)
     except subprocess.TimeoutExpired:

@@ -20,6 +20,9 @@ import msgspec
 from msgspec import Struct
 
 from primectl.config.entry import HandlerFault, find, own_traceback
+from primectl.config.identity import IdentityFault, assume, code_folders
+from primectl.config.model import PoolConfig
+from primectl.config.problems import Path
 
 Fault = Literal["", "missing", "not_callable", "raised"]
 Key = Literal["handler", "affinity"]
@@ -37,6 +40,8 @@ class Trial(Struct, frozen=True):
     import_path: str
     env: dict[str, str]
     timeout_s: float
+    settings: PoolConfig | None = None
+    """The pool whose limits and identity it runs with; None: with ours."""
 
 
 class Outcome(Struct, frozen=True):
@@ -46,6 +51,8 @@ class Outcome(Struct, frozen=True):
     what: str = ""
     mend: str = ""
     traceback: str = ""
+    key: Path = ()
+    """The key of the pool's table that is at fault, where it is another than that of the trial."""
 
 
 class Running(Struct, frozen=True):
@@ -91,7 +98,11 @@ def _run(trial: Trial, writer: int) -> None:
 
 def _outcome(trial: Trial) -> Outcome:
     try:
+        if trial.settings is not None:
+            assume(trial.pool, trial.settings, code_folders(trial.import_path))
         find(trial.entry)
+    except IdentityFault as error:
+        return Outcome("missing", error.what, error.mend, key=error.fault.key)
     except HandlerFault as fault:
         kind: Fault = "not_callable" if fault.kind == "not_callable" else "missing"
         return Outcome(kind, fault.what, fault.mend)

@@ -18,6 +18,7 @@ from msgspec import Struct, structs
 import primectl
 from primectl.config.check import check
 from primectl.config.convert import convert
+from primectl.config.identity import KEYS, check_identities
 from primectl.config.model import Config
 from primectl.config.problems import Problems, line
 from primectl.config.reach import unreached
@@ -45,7 +46,7 @@ class Loaded(Struct, frozen=True):
 
 class Mistakes(ConfigError):
     """A file that is TOML and has mistakes. `usable` is what of it could be read all the same, for checks that go on:
-    only the pools whose handler is written as one."""
+    only the pools whose handler is written as one, and can be tried as who it would run as."""
 
     def __init__(self, problems: tuple[str, ...], usable: Loaded) -> None:
         super().__init__("the config has mistakes", usable.name, problems=problems)
@@ -88,12 +89,13 @@ def _load(file: Path, name: str, shown_path: str) -> Loaded:
     problems = Problems(name, source)
     config = convert(source, problems)
     check(config, problems)
-    config = _with_absolute_files(config, file.parent, problems)
+    config = _with_absolute_folders(_with_absolute_files(config, file.parent, problems), file.parent, problems)
+    check_identities(config, problems)
     if lines := problems.lines():
         whole = {
             pool: each
             for pool, each in config.pools.items()
-            if problems.sound(("pools", pool, "handler"), ("pools", pool, "affinity"))
+            if all(problems.clean(("pools", pool, key)) for key in ("handler", "affinity", *KEYS))
         }
         usable = structs.replace(config, pools=whole)
         raise Mistakes(lines, Loaded(usable, shown_path, str(file.parent), (), name))
@@ -180,6 +182,21 @@ def _with_absolute_files(config: Config, folder: Path, problems: Problems) -> Co
         if fault:
             problems.add(("server", key), f"expected a readable PEM file, {file} {fault}", "Check the path")
     return structs.replace(config, server=structs.replace(config.server, **absolute)) if absolute else config
+
+
+def _with_absolute_folders(config: Config, folder: Path, problems: Problems) -> Config:
+    """The same config with the pools' working folders absolute; each must be there. Whether their users may enter them
+    is seen when they try."""
+    pools = dict(config.pools)
+    for name, pool in config.pools.items():
+        if not pool.cwd or not problems.sound(("pools", name, "cwd")):
+            continue
+        cwd = os.path.abspath(folder / pool.cwd)
+        pools[name] = structs.replace(pool, cwd=cwd)
+        if not os.path.isdir(cwd):
+            fault = "is no folder" if os.path.exists(cwd) else "does not exist"
+            problems.add(("pools", name, "cwd"), f"expected a folder, {cwd} {fault}", "Make it, or name another")
+    return structs.replace(config, pools=pools)
 
 
 def _unreadable(file: Path) -> str:

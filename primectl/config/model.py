@@ -79,7 +79,7 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=0, le=4096, description="Worker processes")] = 1
     max_workers: Annotated[int, Meta(ge=1, le=4096, description="Most workers that scale may ask for")] = 64
     prefetch: Annotated[
-        int | Literal["auto"],
+        Count | Literal["auto"],
         Meta(description='Jobs given to a worker at once: "auto" sizes a batch to 1 ms of work; 1 is strictly greedy'),
     ] = "auto"
     max_queue: Annotated[Count, Meta(description="Jobs that wait in the proxy; when full it stops reading")] = 20_000
@@ -102,6 +102,26 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description='"fork" from a process that has imported the handler, or "exec" an interpreter each'),
     ] = "fork"
     env: Annotated[dict[str, str], Meta(description="Environment variables, set before the handler is imported")] = {}
+    cwd: Annotated[
+        str, Meta(description="Folder that the workers work in, relative to the config file; else that of the cluster")
+    ] = ""
+    user: Annotated[
+        str, Meta(description="Name or number of the user that the workers run as; needs a cluster that root runs")
+    ] = ""
+    group: Annotated[str, Meta(description="Name or number of the group that they run as; else the user's own")] = ""
+    nice: Annotated[
+        Annotated[int, Meta(ge=-20, le=19)] | Literal["inherit"],
+        Meta(description="Priority of the workers: 19 gives way to everybody; below 0 needs rights"),
+    ] = "inherit"
+    cpu_affinity: Annotated[
+        tuple[Annotated[int, Meta(ge=0, le=8191, description="a CPU")], ...],
+        Meta(description="Numbers of the CPUs that the workers may run on, the first being 0; [] for all"),
+    ] = ()
+    rlimits: Annotated[
+        dict[str, Annotated[int, Meta(ge=0)] | str],
+        Meta(description='Limits of each worker by the names of setrlimit(2), such as { nofile = 4096, as = "2GiB" }'),
+    ] = {}
+    umask: Annotated[str, Meta(description="Rights that files of the workers do not get, in octal digits")] = "077"
     start_timeout: Annotated[Duration, Meta(gt=0, description="For importing the handler and saying READY")] = 30.0
 
 

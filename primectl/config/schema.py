@@ -9,6 +9,7 @@ from msgspec import NODEFAULT, inspect
 
 from primectl.config.convert import Kind, config_type, default_of, kind_of
 from primectl.config.names import CLUSTER_NAME, ENV_NAME, POOL_NAME
+from primectl.config.rlimits import RLIMITS
 from primectl.config.units import DURATION_PATTERN, SIZE_PATTERN, show_duration, show_size
 
 Schema = dict[str, object]
@@ -63,15 +64,15 @@ def _of(kind: Kind, name: str) -> Schema:
             schema: Schema = {"type": "object", "additionalProperties": _of(kind_of(kind.type.value_type), name)}
             if name in _KEY_PATTERNS:
                 schema["propertyNames"] = {"pattern": f"^{_KEY_PATTERNS[name]}$"}
+            elif name == "rlimits":
+                schema["propertyNames"] = {"enum": list(RLIMITS)}
             return schema
         case inspect.VarTupleType():
             return {"type": "array", "items": _of(kind_of(kind.type.item_type), name)}
         case inspect.LiteralType():
             return {"enum": list(kind.type.values)}
         case inspect.UnionType():
-            # A number or a word, as `convert` has it: there is no number below 1.
-            choices = [_of(Kind(each, "", ""), name) for each in kind.type.types]
-            return {"anyOf": [{**each, "minimum": 1} if "type" in each else each for each in choices]}
+            return {"anyOf": [_of(Kind(each, "", ""), name) for each in kind.type.types]}
         case inspect.BoolType():
             return {"type": "boolean"}
         case inspect.IntType() | inspect.FloatType() if kind.unit:

@@ -16,6 +16,8 @@ from primectl.config.topology import ClusterFile
 from primectl.control import stacks
 from primectl.control.log import ProcessLog, line_buffered
 
+PRIVATE = 0o077
+
 
 class Child(Struct, frozen=True):
     """What a process knows of itself when it starts."""
@@ -39,14 +41,14 @@ def read_cluster_file(path: str) -> ClusterFile:
     return msgspec.json.decode(Path(path).read_bytes(), type=ClusterFile)
 
 
-def become(cluster: ClusterFile, process: str, incarnation: int) -> Child:
-    """Take the name, the log file and the signals of a process of the cluster.
+def become(cluster: ClusterFile, process: str, incarnation: int, umask: int = PRIVATE) -> Child:
+    """Take the name, the log file and the signals of a process of the cluster; `umask` is for what a handler makes.
 
     The terminal's signals are for the supervisor: children live in sessions of their own and ignore SIGINT.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    os.umask(0o077)
+    os.umask(umask)
     setproctitle.setproctitle(f"primectl: {cluster.config.cluster.name}/{process}")
     log = ProcessLog(cluster.place.log_file(process), cluster.config.supervisor.log_size)
     line_buffered()

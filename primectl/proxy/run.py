@@ -28,6 +28,7 @@ from primectl.control.memory import Heap
 from primectl.control.notes import Begun
 from primectl.control.report import Reporter
 from primectl.control.sockets import BATCH_QUEUE, Frames, open_socket, readable, receive, try_send
+from primectl.control.ways import let_in
 from primectl.errors import WireError
 from primectl.proxy.answers import GivenUp
 from primectl.proxy.dispatch import Dispatch
@@ -101,7 +102,9 @@ class Proxy:
         self._out.set(zmq.ROUTER_HANDOVER, 1)
         self._ends: zmq.Socket[bytes] = self._out.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._out.bind(place.endpoint(pool_out(pool)))
+        let_in(place, pool_out(pool))
         self._in.bind(place.endpoint(pool_in(pool)))
+        let_in(place, pool_in(pool))
         self._place = place
         self._given_up = GivenUp(self._context, place, me.id, me.log)
         self._reporter = Reporter(self._context, place, me.id, me.incarnation, Role.PROXY, pool)

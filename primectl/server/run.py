@@ -23,6 +23,7 @@ from primectl.control.log import stamp
 from primectl.control.memory import Heap
 from primectl.control.report import Reporter
 from primectl.control.sockets import open_socket, receive
+from primectl.control.ways import let_in
 from primectl.errors import WireError
 from primectl.http.connection import STORED_AT_LEAST, Exchange, HttpLimits, Refusal
 from primectl.http.response import Answering, http_date
@@ -119,6 +120,7 @@ class Front:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._loopback = open_socket(self._context, zmq.PULL, queue=ANSWER_QUEUE)
         self._loopback.bind(place.endpoint(loopback(me.id)))
+        let_in(place, loopback(me.id))
         self._upstream = Upstream(
             self._context, place, config.pools, me.id, me.incarnation, loop, self.clock, self._ledger.__len__
         )

@@ -19,6 +19,7 @@ import zmq
 from msgspec import Struct
 
 from primectl.config.affinity import as_key
+from primectl.config.identity import IdentityFault
 from primectl.config.topology import ClusterFile
 from primectl.control import child
 from primectl.control.begun import BegunLog
@@ -32,6 +33,7 @@ from primectl.worker.desk import Desk
 from primectl.worker.duty import HAND_BACK_S
 from primectl.worker.handler import BODY_LIMIT, Handler, Outcome, Streamed, brief
 from primectl.worker.interrupt import Interrupter
+from primectl.worker.settle import settle_in
 from primectl.worker.stream import Stream
 from primectl.worker.watchdog import Watchdog
 
@@ -273,9 +275,10 @@ def serve(cluster: ClusterFile, worker: str, incarnation: int, handler: Handler)
     """Be this worker until it has left, and end the process: threads that the handler has left do not hold it."""
     status = 1
     try:
-        me = child.become(cluster, worker, incarnation)
+        pool = worker.rpartition(".")[0]
+        me = child.become(cluster, worker, incarnation, int(cluster.config.pools[pool].umask, 8))
         handler.start()
-        Worker(me, worker.rpartition(".")[0], handler).run()
+        Worker(me, pool, handler).run()
         handler.stop()
         status = 0
     except BaseException:
@@ -290,5 +293,9 @@ def main() -> None:
     options = child.arguments("primectl.worker", ("--id", "--incarnation"))
     cluster = child.read_cluster_file(options.cluster_file)
     sys.path.insert(0, cluster.import_path)
-    pool = cluster.config.pools[options.id.rpartition(".")[0]]
-    serve(cluster, options.id, int(options.incarnation), Handler(pool.handler))
+    pool = options.id.rpartition(".")[0]
+    try:
+        cluster = settle_in(cluster, pool)
+    except IdentityFault as fault:
+        sys.exit(str(fault))
+    serve(cluster, options.id, int(options.incarnation), Handler(cluster.config.pools[pool].handler))

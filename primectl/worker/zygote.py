@@ -17,12 +17,14 @@ import sys
 from typing import NoReturn
 
 from primectl.config.entry import HandlerFault, own_traceback
+from primectl.config.identity import IdentityFault
 from primectl.config.topology import ClusterFile
 from primectl.control import child
 from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, ForkWorkers, Imported, ImportFailed, Wish, encode
 from primectl.wire.zygote import to_zygote as decode
 from primectl.worker import run
 from primectl.worker.handler import Handler
+from primectl.worker.settle import settle_in
 
 
 def _worker(cluster: ClusterFile, wish: Wish, handler: Handler) -> NoReturn:
@@ -54,8 +56,9 @@ def serve(cluster: ClusterFile, pool: str, channel: socket.socket) -> int:
     """Import, then fork on demand until the supervisor's end closes. Returns the exit status."""
     sys.path.insert(0, cluster.import_path)
     try:
+        cluster = settle_in(cluster, pool)
         handler = Handler(cluster.config.pools[pool].handler)
-    except HandlerFault as fault:
+    except (HandlerFault, IdentityFault) as fault:
         channel.send(encode(ImportFailed(str(fault))))
         return 1
     except BaseException as error:
