@@ -23,7 +23,7 @@ import msgspec
 from primectl.config.topology import ClusterFile
 from primectl.errors import PrimectlError
 from primectl.wire.stats import ClusterSnapshot
-from supervisor.run import ClusterDidNotStart, serve
+from supervisor.run import ClusterFailed, serve
 from supervisor.spawn import PROGRAMS, Programs
 
 
@@ -41,7 +41,7 @@ class Notifier:
         self._close()
 
     def failed(self, error: PrimectlError) -> None:
-        detail = error.detail if isinstance(error, ClusterDidNotStart) else ()
+        detail = error.detail if isinstance(error, ClusterFailed) else ()
         self._say(failed=str(error), detail="\n".join(detail), exit_code=error.exit_code)
         self._close()
 

@@ -12,11 +12,11 @@ from primectl.wire.control import Readiness
 from primectl.wire.stats import ClusterState
 from supervisor import plan
 from supervisor.aggregate import FrontFigures, PoolFigures
+from supervisor.desk import Desk
 from supervisor.drains import PoolDrain
-from supervisor.events import SUPERVISOR, Kind, StartFailure
+from supervisor.events import SUPERVISOR, EssentialFailure, Kind, StartFailure
 from supervisor.generations import Generations
 from supervisor.lifecycle import READY, ProcessState
-from supervisor.operations import Operation
 from supervisor.process import Moved, Process
 from supervisor.stopping import Stopping
 
@@ -24,17 +24,16 @@ from supervisor.stopping import Stopping
 class Books:
     """Processes by id, for each pool its size, its figures and its drains, and what is under way."""
 
-    def __init__(self, config: Config, pid: int, next_command: Callable[[], int]) -> None:
-        """`pid` is the supervisor's own."""
+    def __init__(self, config: Config, pid: int, next_command: Callable[[], int], first_operation: int = 1) -> None:
+        """`pid` is the supervisor's own; `first_operation` numbers the first order."""
         self.config = config
         self.state = ClusterState.STARTING
         self.began_at = 0.0
         self.listen = ""
-        self.operations: list[Operation] = []
-        """Orders under way, in the order in which they were given."""
+        self.desk = Desk(first_operation)
         self.stopping: Stopping | None = None
-        """The one of them that stops the cluster."""
-        self.failure: StartFailure | None = None
+        """The operation that stops the cluster."""
+        self.failure: StartFailure | EssentialFailure | None = None
         """Why the cluster is being ended by itself."""
         self.told_readiness: Readiness | None = None
         """What servers were told last; None when they shall be told again."""

@@ -15,16 +15,29 @@ LAST_BYTES = 8 << 10
 """Of a log, kept with the event of its process's end."""
 
 
-def cause_of(status: int | None, tail: tuple[str, ...]) -> str:
-    """`status` as in `events.Exited`; the last line of the log joins in when the process ended by its own fault."""
+OUT_OF_MEMORY = "out of memory"
+_NO_MEMORY = re.compile(r"^[ |]*MemoryError\b")
+_LAST_WORDS = 5
+"""How many lines from its end a MemoryError is looked for: others may follow it from what fails in its wake."""
+
+
+def cause_of(status: int | None, tail: tuple[str, ...], *, oom: bool = False) -> str:
+    """`status`, `tail` and `oom` as in `events.Exited`; the last line of the log joins in when the process ended by
+    its own fault."""
     if status is None:
         return "ended, nobody saw how"
     if status < 0:
-        return f"killed by {signal_name(-status)}"
+        killed = f"killed by {signal_name(-status)}"
+        return f"{killed}: {OUT_OF_MEMORY}" if oom or _ran_out(tail) else killed
     last = next((line.strip(" |") for line in reversed(tail) if line.strip(" |")), "")
     if not last or _ENTRY.match(last):
         return f"exit status {status}"
-    return f"exit status {status}: {last[:200]}"
+    short = f"{OUT_OF_MEMORY}: " if _ran_out(tail) else ""
+    return f"exit status {status}: {short}{last[:200]}"
+
+
+def _ran_out(tail: tuple[str, ...]) -> bool:
+    return any(_NO_MEMORY.match(line) for line in tail[-_LAST_WORDS:])
 
 
 def last_words(tail: Sequence[str]) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
+from msgspec import structs
+
 from primectl.config.model import Config
 from primectl.wire.control import (
     DumpOrder,
     Kill,
-    Progress,
     Refusal,
     Stop,
     Stopped,
@@ -27,18 +28,18 @@ from primectl.wire.stats import (
 )
 from supervisor import changes, orders, picture, plan
 from supervisor.books import Books
-from supervisor.causes import Outcome, in_words
-from supervisor.drains import Draining, Resuming
+from supervisor.desk import WAITERS_AT_ONCE, Entry, numbered
+from supervisor.essential import lost
 from supervisor.events import (
     Action,
     Answer,
     Asked,
-    Asker,
     Begun,
     Broadcast,
     CameUp,
     CloseListeners,
     DumpTaken,
+    EssentialFailure,
     Event,
     Exited,
     HandlerFailed,
@@ -52,18 +53,18 @@ from supervisor.events import (
     Spawned,
     StartFailure,
     Subscribed,
+    Tell,
     Ticked,
 )
 from supervisor.hearing import Hearing
 from supervisor.lifecycle import ProcessState as S
 from supervisor.lives import Lives
-from supervisor.operations import Operation, Rolling, Scaling, Turn
+from supervisor.operations import Killing, Result, Turn
 from supervisor.output import Output
 from supervisor.stopping import Stopping
 
 BEAT_S = 1.0
 """How often servers are told whether the cluster is ready, and silence is looked for."""
-OPERATIONS_AT_ONCE = 256
 AT_REST = frozenset({S.RUNNING, S.BACKOFF, S.FAILED})
 
 
@@ -79,12 +80,14 @@ class Cluster:
         incarnation: int,
         pid: int,
         jitter: Callable[[], float],
+        first_operation: int = 1,
     ) -> None:
-        """`incarnation` is above that of every earlier supervisor of the cluster; `jitter` gives numbers of 0 to 1."""
+        """`incarnation` is above that of every earlier supervisor of the cluster, and so is `first_operation`, which
+        numbers the first order; `jitter` gives numbers of 0 to 1."""
         self._name = config.cluster.name
         self._config_path = config_path
         self._out = Output()
-        self._books = Books(config, pid, self._out.next_command)
+        self._books = Books(config, pid, self._out.next_command, first_operation)
         self._lives = Lives(
             self._books, self._out, incarnation=incarnation, jitter=jitter, on_start_failure=self._give_up_start
         )
@@ -93,8 +96,6 @@ class Cluster:
         self._beat_at = 0.0
         self._begun = False
         self._left = False
-        self._progress: dict[int, Progress] = {}
-        """What each operation's askers were told last, by its identity."""
         self._shown = ""
         self.is_calm = False
         """Nobody waits for anything: no order is under way and every process is what it will be."""
@@ -139,7 +140,7 @@ class Cluster:
             case Exited():
                 process = self._books.current(event.process, event.incarnation)
                 if process is not None and process.alive:
-                    self._lives.ended(process, event.status, event.tail, now)
+                    self._lives.ended(process, event.status, event.tail, now, oom=event.oom and not process.forced)
             case HandlerImported():
                 zygote = self._books.current(event.process, event.incarnation)
                 if zygote is not None and zygote.state is S.STARTING:
@@ -176,9 +177,13 @@ class Cluster:
     def _settle(self, now: float) -> None:
         while self._out.moved and not self._left:
             self._out.moved = False
+            for entry in self._books.desk.in_line():
+                self._begin_order(entry, now)
             # The stop comes last: whoever waits for the same deaths is answered before the supervisor leaves.
-            for operation in sorted(self._books.operations, key=lambda operation: operation is self._books.stopping):
-                self._take_turn(operation, operation.advance(self._books.processes, now), now)
+            for entry in sorted(self._books.desk.under_way, key=lambda entry: entry.operation is self._books.stopping):
+                self._take_turn(entry, entry.operation.advance(self._books.processes, now), now)
+            self._out.extend(self._books.desk.expire(now))
+            self._out.extend(self._books.desk.look_at_line())
             for step in plan.reconcile(self._wanted(), self._books.seen(now), now):
                 self._lives.do(step, now)
             self._lives.fork_what_waits(now)
@@ -186,7 +191,7 @@ class Cluster:
             self._judge(now)
         self._out.deadline = self._earliest()
         at_rest = all(process.state in AT_REST for process in self._books.processes.values())
-        self.is_calm = at_rest and not self._books.operations
+        self.is_calm = at_rest and not self._books.desk.entries
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -206,7 +211,7 @@ class Cluster:
         waiting: list[float | None] = [process.deadline for process in processes]
         waiting += [process.hello_at for process in processes]
         waiting += [drain.next_deadline() for drain in self._books.drains.values()]
-        waiting += [operation.next_deadline() for operation in self._books.operations]
+        waiting.append(self._books.desk.next_deadline())
         return min((deadline for deadline in waiting if deadline is not None), default=None)
 
     # --- the state of the whole ---------------------------------------------------------------------------------------
@@ -223,6 +228,8 @@ class Cluster:
                 self._out.add(CameUp())
             elif waiting:
                 self._show(picture.waiting_for(waiting, self._books))
+        elif self._books.state is ClusterState.RUNNING and (failure := lost(self._books)) is not None:
+            self._end_without(failure)
         readiness = picture.readiness(self._books, self._books.state)
         if readiness != self._books.told_readiness:
             self._books.told_readiness = readiness
@@ -234,9 +241,14 @@ class Cluster:
         before, self._books.state = self._books.state, ClusterState.FAILED
         self._out.tell("start_failed", self._name, failure.what, before=before, after=ClusterState.FAILED)
         self._out.add(CloseListeners())
-        self._begin_stop(0.0, "", None)
-        for operation in [operation for operation in self._books.operations if operation is not self._books.stopping]:
-            self._finish(operation, 409, Refusal(f"the cluster does not come up: {failure.what}"))
+        self._begin_stop(Asked(Stop(0.0), ""), 0.0)
+        self._end_orders(f"the cluster does not come up: {failure.what}", but=())
+
+    def _end_without(self, failure: EssentialFailure) -> None:
+        """Nobody is served any more: stop cleanly, so that whoever watches this supervisor takes over."""
+        self._books.failure = failure
+        self._out.tell("fatal", self._name, failure.what, cause=failure.what, lines=failure.detail)
+        self._stop(Asked(Stop(self._books.config.supervisor.stop_timeout), ""))
 
     def _show(self, text: str) -> None:
         if text != self._shown:
@@ -253,33 +265,47 @@ class Cluster:
             return
         self._out.moved = True
         if isinstance(order, Stop):
-            self._stop(event, order, now)
+            self._stop(event)
             return
         accepted = orders.accept(order, event, self._books, self._out.next_command, now)
         if isinstance(accepted, orders.Refused):
             self._refuse(event, *accepted)
             return
-        self._out.extend(accepted.actions)
-        for operation in list(self._books.operations):
-            self._overtake(operation, accepted.operation)
-        self._books.operations.append(accepted.operation)
+        desk = self._books.desk
+        joined = desk.join(event, accepted.operation, now)
+        if joined is not None:
+            self._out.extend(joined)
+        else:
+            entry, actions = desk.take(event, accepted.operation, now)
+            self._out.extend(actions)
+            if entry.behind is not None:
+                return
+            self._out.extend(numbered(entry, accepted.actions))
         for step in accepted.steps:
             self._lives.do(step, now)
 
-    def _overtake(self, older: Operation, newer: Operation) -> None:
-        if isinstance(older, Scaling) and isinstance(newer, Scaling) and older.pool == newer.pool:
-            result = older.overtaken(newer.target)
-            self._finish(older, result.status, result.body)
+    def _begin_order(self, entry: Entry, now: float) -> None:
+        """Of one that has waited, as things are now."""
+        order = entry.order(now)
+        assert not isinstance(order, Stop)
+        accepted = orders.accept(order, entry.asked, self._books, self._out.next_command, now)
+        if isinstance(accepted, orders.Refused):
+            self._out.extend(self._books.desk.finish(entry, Result(*accepted)))
+            return
+        self._books.desk.begin(entry, accepted.operation)
+        self._out.extend(numbered(entry, accepted.actions))
+        for step in accepted.steps:
+            self._lives.do(step, now)
 
     def _impossible(self, order: Order) -> tuple[int, Refusal] | None:
-        if self._left or self._books.failure is not None:
+        if self._left or self._books.state is ClusterState.FAILED:
             return 409, Refusal(f"cluster {self._name} is ending")
         if isinstance(order, Stop):
             return None
         if self._books.stopping is not None and not isinstance(order, Kill | DumpOrder):
             return 409, Refusal(f"cluster {self._name} is stopping", mend="Start it again with `primectl up -d`")
-        if len(self._books.operations) >= OPERATIONS_AT_ONCE:
-            return 409, Refusal(f"{OPERATIONS_AT_ONCE} orders are under way already", mend="Wait for some to end")
+        if self._books.desk.is_full:
+            return 409, Refusal(f"{WAITERS_AT_ONCE} orders are under way already", mend="Wait for some to end")
         return None
 
     def _refuse(self, event: Asked, status: int, refusal: Refusal) -> None:
@@ -287,50 +313,47 @@ class Cluster:
             self._out.add(Answer(event.asker, status, refusal))
         self._out.tell("refused", self._name, refusal.what, event.operator)
 
-    def _stop(self, event: Asked, order: Stop, now: float) -> None:
+    def _stop(self, event: Asked) -> None:
+        assert isinstance(event.order, Stop)
+        timeout_s = event.order.timeout_s
         if self._books.stopping is not None:
-            self._books.stopping.hasten(now, order.timeout_s, event.asker)
+            self._books.stopping.hasten(self._now, timeout_s)
+            self._books.desk.wait(self._books.desk.entry_of(self._books.stopping), event, self._now)
             return
-        how = f"within {order.timeout_s:g} s" if order.timeout_s > 0 else "at once"
+        how = f"within {timeout_s:g} s" if timeout_s > 0 else "at once"
         before, self._books.state = self._books.state, ClusterState.STOPPING
-        self._out.tell("stopping", self._name, f"stopping {how}", event.operator, before=before, after="stopping")
         self._out.add(CloseListeners())
-        self._begin_stop(order.timeout_s, event.operator, event.asker)
-        for operation in [o for o in self._books.operations if isinstance(o, Scaling | Rolling | Draining | Resuming)]:
-            self._finish(operation, 409, Refusal(f"cluster {self._name} is stopping"))
+        entry = self._begin_stop(event, timeout_s)
+        stopping = Tell("stopping", self._name, f"stopping {how}", event.operator, before, ClusterState.STOPPING)
+        self._out.extend(numbered(entry, [stopping]))
+        self._end_orders(f"cluster {self._name} is stopping", but=(Killing,))
 
-    def _begin_stop(self, timeout_s: float, operator: str, asker: Asker | None) -> None:
+    def _begin_stop(self, asked: Asked, timeout_s: float) -> Entry:
         present = sum(process.alive and process.kind is not Kind.ZYGOTE for process in self._books.processes.values())
-        self._books.stopping = Stopping(
-            self._name, present, self._now, timeout_s, operator, asker, self._out.next_command
-        )
-        self._books.operations.append(self._books.stopping)
+        self._books.stopping = Stopping(self._name, present, self._now, timeout_s, self._out.next_command)
+        entry, actions = self._books.desk.take(asked, self._books.stopping, self._now)
+        self._out.extend(actions)
+        return entry
 
-    def _take_turn(self, operation: Operation, turn: Turn, now: float) -> None:
-        self._out.extend(turn.actions)
+    def _end_orders(self, why: str, but: tuple[type, ...]) -> None:
+        """The stop leaves nobody waiting."""
+        for entry in list(self._books.desk.entries):
+            if not isinstance(entry.operation, (Stopping, *but)):
+                self._out.extend(self._books.desk.finish(entry, Result(409, Refusal(why))))
+
+    def _take_turn(self, entry: Entry, turn: Turn, now: float) -> None:
+        self._out.extend(numbered(entry, turn.actions))
         for step in turn.steps:
             self._lives.do(step, now)
+        self._out.extend(self._books.desk.took(entry, turn, self._books.state))
         if turn.result is not None:
-            self._finish(operation, turn.result.status, turn.result.body)
-        elif turn.progress is not None and turn.progress != self._progress.get(id(operation)):
-            self._progress[id(operation)] = turn.progress
-            self._out.extend([Answer(asker, 102, turn.progress) for asker in operation.askers])
-            if operation is self._books.stopping:
-                self._show(turn.progress.text)
-
-    def _finish(self, operation: Operation, status: int, body: Outcome) -> None:
-        self._books.operations.remove(operation)
-        self._progress.pop(id(operation), None)
-        self._out.moved = True
-        self._out.extend([Answer(asker, status, body) for asker in operation.askers])
-        kind, subject, text = in_words(body)
-        if isinstance(body, Stopped):
-            self._left = True
-            if self._books.failure is None:
-                self._out.tell(kind, self._name, text, operation.operator, before=self._books.state, after="stopped")
-            self._out.add(Leave(body if self._books.failure is None else self._books.failure))
-        else:
-            self._out.tell(kind, subject or self._name, text, operation.operator)
+            self._out.moved = True
+            if isinstance(turn.result.body, Stopped):
+                self._left = True
+                stopped = structs.replace(turn.result.body, operation=entry.number)
+                self._out.add(Leave(self._books.failure or stopped))
+        elif entry.operation is self._books.stopping and turn.progress is not None:
+            self._show(turn.progress.text)
 
     # --- what operators see -------------------------------------------------------------------------------------------
 
@@ -347,4 +370,5 @@ class Cluster:
             front=self._books.front.snapshot(self._books.listen, now),
             progress=self._shown,
             counters=dict(self._out.counters),
+            operations=self._books.desk.snapshot(now),
         )

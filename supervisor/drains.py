@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from primectl.config.topology import proxy_id
 from primectl.wire.control import Drain, Drained, Progress, Refusal, Resume, Resumed, process_topic
 from primectl.wire.stats import ProxySample
-from supervisor.events import Asker, Broadcast, Kind
-from supervisor.operations import Processes, Result, Turn
+from supervisor.events import Broadcast, Kind
+from supervisor.operations import ALONGSIDE, Processes, Result, Turn
 from supervisor.process import Process
 
 TELL_AGAIN_S = 1.0
@@ -150,21 +150,14 @@ class PoolDrain:
 class Draining:
     """Until a drained worker, or a drained pool, holds nothing."""
 
-    def __init__(
-        self,
-        target: str,
-        drain: PoolDrain,
-        worker: str,
-        now: float,
-        timeout_s: float,
-        operator: str,
-        asker: Asker | None,
-    ) -> None:
+    kind = "drain"
+    wish = ""
+    occupies = ALONGSIDE
+
+    def __init__(self, target: str, drain: PoolDrain, worker: str, now: float, timeout_s: float) -> None:
         """`worker` is "" when the target is the pool."""
-        self.operator = operator
-        self.askers = [asker] if asker else []
         self.pool = drain.pool
-        self._target = target
+        self.target = target
         self._drain = drain
         self._worker = worker
         self._began = now
@@ -176,7 +169,7 @@ class Draining:
         if self._worker and not drained:  # scaled away
             return self._done(drained, now)
         if not (self._drain.covers(self._worker) if self._worker else self._drain.whole):
-            return Turn(result=Result(409, Refusal(f"{self._target} has been resumed meanwhile")))
+            return Turn(result=Result(409, Refusal(f"{self.target} has been resumed meanwhile")))
         left = self._drain.left(self._worker)
         if left == 0:
             return self._done(drained, now)
@@ -185,22 +178,22 @@ class Draining:
             waits = f"{proxy_id(self._drain.pool)} has not confirmed it"
             if late:
                 what = f"after {self._timeout_s:g} s {waits}"
-                return Turn(result=Result(504, Refusal(what, self._target, self._goes_on)))
-            return Turn(progress=Progress(f"draining {self._target}: {waits}"))
+                return Turn(result=Result(504, Refusal(what, self.target, self._goes_on)))
+            return Turn(progress=Progress(f"draining {self.target}: {waits}"))
         self._most = max(self._most, left)
         jobs = "1 job" if left == 1 else f"{left} jobs"
         if late:
-            what = f"after {self._timeout_s:g} s {self._target} still has {jobs}"
+            what = f"after {self._timeout_s:g} s {self.target} still has {jobs}"
             return Turn(result=Result(504, Refusal(what, mend=self._goes_on)))
-        return Turn(progress=Progress(f"{self._target} finishes {jobs}", self._most - left, self._most))
+        return Turn(progress=Progress(f"{self.target} finishes {jobs}", self._most - left, self._most))
 
     def _done(self, drained: list[Process], now: float) -> Turn:
         processes = [worker.id for worker in drained]
-        return Turn(result=Result(200, Drained(self._target, processes, now - self._began)))
+        return Turn(result=Result(200, Drained(self.target, processes, now - self._began)))
 
     @property
     def _goes_on(self) -> str:
-        return f"It takes no more and goes on finishing; `primectl resume {self._target}` ends that"
+        return f"It takes no more and goes on finishing; `primectl resume {self.target}` ends that"
 
     def next_deadline(self) -> float:
         return self._began + self._timeout_s
@@ -209,12 +202,12 @@ class Draining:
 class Resuming:
     """Until the proxy has heard of it; one that is down learns nothing of the drain when it comes back."""
 
-    def __init__(
-        self, target: str, drain: PoolDrain, worker: str, now: float, operator: str, asker: Asker | None
-    ) -> None:
-        self.operator = operator
-        self.askers = [asker] if asker else []
-        self._target = target
+    kind = "resume"
+    wish = ""
+    occupies = ALONGSIDE
+
+    def __init__(self, target: str, drain: PoolDrain, worker: str, now: float) -> None:
+        self.target = target
         self._drain = drain
         self._worker = worker
         self._began = now
@@ -226,13 +219,13 @@ class Resuming:
                 for process in _drained(self._drain, self._worker, processes)
                 if not self._drain.covers(process.id)
             ]
-            return Turn(result=Result(200, Resumed(self._target, resumed)))
+            return Turn(result=Result(200, Resumed(self.target, resumed)))
         if now >= self.next_deadline():
             proxy = proxy_id(self._drain.pool)
             what = f"after {RESUME_S:g} s {proxy} has not confirmed it"
             mend = f"It is told again until it does; `primectl logs {proxy}` may say why"
-            return Turn(result=Result(504, Refusal(what, self._target, mend)))
-        return Turn()
+            return Turn(result=Result(504, Refusal(what, self.target, mend)))
+        return Turn(progress=Progress(f"{proxy_id(self._drain.pool)} has not confirmed it"))
 
     def next_deadline(self) -> float:
         return self._began + RESUME_S

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 
 from primectl.control.excerpt import excerpt
 from primectl.wire.control import Dump, Dumps, ProcessDump, Progress, process_topic
-from supervisor.events import SUPERVISOR, Action, Asker, Broadcast, Kind, TakeDump
+from supervisor.events import SUPERVISOR, Action, Broadcast, Kind, TakeDump
 from supervisor.lifecycle import READY
-from supervisor.operations import Processes, Result, Turn, names
+from supervisor.operations import ALONGSIDE, Processes, Result, Turn, names
 from supervisor.process import Process
 
 ANSWER_S = 0.5
@@ -28,6 +28,10 @@ ASKED, SIGNALLED, NONE = "asked", "signal", "none"
 class Dumping:
     """Processes that were asked where their threads are, until each has said so or cannot."""
 
+    kind = "dump"
+    wish = ""
+    occupies = ALONGSIDE
+
     def __init__(
         self,
         target: str,
@@ -35,12 +39,8 @@ class Dumping:
         command: int,
         now: float,
         timeout_s: float,
-        operator: str,
-        asker: Asker | None,
     ) -> None:
-        self.operator = operator
-        self.askers = [asker] if asker else []
-        self._target = target
+        self.target = target
         self._command = command
         self._began = now
         self._timeout_s = timeout_s
@@ -88,7 +88,7 @@ class Dumping:
         missing = self._missing()
         if not missing:
             dumps = [self._found[name] for name in self._lives]
-            return Turn(result=Result(200, Dumps(self._target, dumps, now - self._began)))
+            return Turn(result=Result(200, Dumps(self.target, dumps, now - self._began)))
         actions: tuple[Action, ...] = ()
         if self._signal_at is not None and now >= self._signal_at:
             self._signal_at = None

@@ -62,13 +62,15 @@ class Spawned(Struct, frozen=True):
 class Exited(Struct, frozen=True):
     """A process is gone, or never came to be: `status` is its exit status, minus the signal's number, None if unknown.
 
-    `tail` holds the last lines of its log, of this life only.
+    `tail` holds the last lines of its log, of this life only. `oom`: it got a SIGKILL that we did not send, and the
+    kernel has just ended somebody for want of memory.
     """
 
     process: str
     incarnation: int
     status: int | None
     tail: tuple[str, ...] = ()
+    oom: bool = False
 
 
 class HandlerImported(Struct, frozen=True):
@@ -281,10 +283,18 @@ class StartFailure(Struct, frozen=True):
     detail: tuple[str, ...]
 
 
+class EssentialFailure(Struct, frozen=True):
+    """Why the cluster has ended itself after it was up; fields as those of `StartFailure`."""
+
+    process: str
+    what: str
+    detail: tuple[str, ...]
+
+
 class Leave(Struct, frozen=True):
     """Nothing is left to supervise: end the loop."""
 
-    outcome: control.Stopped | StartFailure
+    outcome: control.Stopped | StartFailure | EssentialFailure
 
 
 Action = (

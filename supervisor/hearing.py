@@ -124,7 +124,7 @@ class Hearing:
             dumping.taken(event.process, event.incarnation, event.text, event.how)
 
     def _dumping(self) -> list[Dumping]:
-        found = [operation for operation in self._books.operations if isinstance(operation, Dumping)]
+        found = [operation for operation in self._books.desk.operations if isinstance(operation, Dumping)]
         self._out.moved |= bool(found)
         return found
 
@@ -147,7 +147,9 @@ class Hearing:
 
     def _is_draining(self, pool: str) -> bool:
         """Whether somebody waits for a drain in this pool."""
-        return any(isinstance(operation, Draining) and operation.pool == pool for operation in self._books.operations)
+        return any(
+            isinstance(operation, Draining) and operation.pool == pool for operation in self._books.desk.operations
+        )
 
     def look_for_silence(self, now: float) -> None:
         for process in self._books.processes.values():

@@ -42,12 +42,14 @@ from supervisor.lifecycle import ProcessState as S
 from supervisor.output import Output
 from supervisor.plan import Dismiss, Force, Forget, Promote, Recycle, Revive, Start, Step
 from supervisor.process import Process
-from supervisor.restart import backoff_s, is_spent, was_killed_from_outside
+from supervisor.restart import End
 
 HELLO_S = 0.05
 """How often HELLO is repeated to a process that listens but has not said READY."""
 NUDGE_S = 1.0
 """A process that has not acknowledged a command for so long gets the signal that means the same."""
+FATAL = "fatal"
+"""The kind of the event when somebody has failed for good."""
 START_TIMEOUT_S = 30.0
 """For a server to say READY; the pools' processes have `start_timeout`."""
 
@@ -186,7 +188,10 @@ class Lives:
                 process.change(Change.RETRIES_SPENT)
                 process.deadline = None
                 process.cause = f"its handler cannot be imported: {zygote.cause}"
+                process.last_lines = zygote.last_lines
                 self._out.moved = True
+                text = f"{process.id} cannot start: {process.cause}"
+                self._out.tell(FATAL, process.id, text, cause=process.cause, lines=process.last_lines)
 
     def _revive_zygote(self, process: Process, now: float) -> None:
         if process.kind is not Kind.WORKER:
@@ -326,10 +331,11 @@ class Lives:
 
     # --- they end -----------------------------------------------------------------------------------------------------
 
-    def ended(self, process: Process, status: int | None, tail: tuple[str, ...], now: float) -> None:
+    def ended(
+        self, process: Process, status: int | None, tail: tuple[str, ...], now: float, *, oom: bool = False
+    ) -> None:
         self._say_gone(process)
         self._out.moved = True
-        ready_s = None if process.ready_at is None else now - process.ready_at
         expected, killed = process.state in LEAVING, process.state is S.STOPPING
         timed_out = process.timed_out
         process.change(Change.ENDED)
@@ -344,36 +350,38 @@ class Lives:
                 process.cause = cause_of(status, tail)
             return
         if timed_out:
-            did_not = "READY" if ready_s is None else "able to fork"
+            did_not = "READY" if process.ready_at is None else "able to fork"
             process.cause = f"not {did_not} within {self._start_timeout_s(process):g} s"
             process.last_lines = last_words(tail)
         elif not (process.kind is Kind.ZYGOTE and process.cause and status == 1):
             # A zygote whose handler failed has given its own cause, better than its exit status.
-            process.cause = cause_of(status, tail)
+            process.cause = cause_of(status, tail, oom=oom)
             process.last_lines = last_words(tail)
         if self._books.state is ClusterState.STARTING:
             what = f"{process.id} did not come up: {process.cause}"
             self._give_up_start(StartFailure(process.id, what, tail))
-        if self._books.failure is not None:
+        if self._books.state is ClusterState.FAILED:
             process.deadline = now
             return
-        self._back_off(process, not timed_out and was_killed_from_outside(status, ready_s), now)
+        served = process.kind is Kind.WORKER and process.jobs > 0
+        # A zygote that hangs was READY once, and is no good all the same.
+        ready_s = None if timed_out else process.ready_s(now)
+        self._back_off(process, End(status, ready_s, served, oom), now)
 
-    def _back_off(self, process: Process, counts_not: bool, now: float) -> None:
-        policy = self._books.config.supervisor
+    def _back_off(self, process: Process, end: End, now: float) -> None:
         process.crashed = True
-        process.blamed = not counts_not
-        crashes = 1 if counts_not else process.crashes.add(now, policy)
-        if not counts_not and is_spent(crashes, policy):
+        process.blamed = not end.is_from_outside
+        verdict = process.crashes.judge(end, now, self._books.config.supervisor, self._jitter())
+        cause, lines = process.cause, process.last_lines
+        if verdict.wait_s is None:
             process.change(Change.RETRIES_SPENT)
-            text = f"{process.id} failed after {crashes} crashes: {process.cause}"
-            self._out.tell("failed", process.id, text, cause=process.cause, lines=process.last_lines)
+            times = "1 crash" if verdict.crashes == 1 else f"{verdict.crashes} crashes"
+            text = f"{process.id} failed after {times}: {cause}"
+            self._out.tell(FATAL, process.id, text, cause=cause, lines=lines)
             return
-        wait_s = backoff_s(crashes, policy, self._jitter())
-        process.deadline = now + wait_s
-        when = f"starts again in {wait_s:.1f} s" if wait_s else "starts again at once"
-        text = f"{process.id} ended: {process.cause}; {when}"
-        self._out.tell("crashed", process.id, text, cause=process.cause, lines=process.last_lines)
+        process.deadline = now + verdict.wait_s
+        when = f"starts again in {verdict.wait_s:.1f} s" if verdict.wait_s else "starts again at once"
+        self._out.tell("crashed", process.id, f"{process.id} ended: {cause}; {when}", cause=cause, lines=lines)
 
     def _say_gone(self, process: Process) -> None:
         gone = ProcessGone(process.id, process.incarnation)

@@ -36,7 +36,11 @@ TakesTime = Scale | Kill | Restart | DrainOrder | ResumeOrder | DumpOrder
 
 
 def accept(order: TakesTime, asked: Asked, books: Books, command: Callable[[], int], now: float) -> Accepted | Refused:
-    """Begin `order`, as `asked`; `command` numbers what is broadcast. The books get the new size, the new drain."""
+    """Begin `order`, as `asked`; `command` numbers what is broadcast. The books get the new size, the new drain.
+
+    An order whose operation occupies pools may have to wait, and is then accepted once more when its turn comes: it
+    changes nothing here, but by its actions and steps.
+    """
     match order:
         case Scale():
             return _scale(order, asked, books, now)
@@ -64,7 +68,7 @@ def _scale(order: Scale, asked: Asked, books: Books, now: float) -> Accepted | R
         return Refused(400, target)
     books.targets[pool] = target
     return Accepted(
-        Scaling(pool, before, target, now, order.timeout_s, asked.operator, asked.asker),
+        Scaling(pool, before, target, now, order.timeout_s),
         [Tell("scale", pool, f"scale {pool} from {before} to {target}", asked.operator, str(before), str(target))],
         [Revive(worker.id) for worker in books.workers(pool) if worker.state is S.FAILED],
     )
@@ -84,8 +88,6 @@ def _kill(order: Kill, asked: Asked, books: Books, command: Callable[[], int], n
         now,
         order.grace_s,
         order.timeout_s,
-        asked.operator,
-        asked.asker,
     )
     kill = KillNow(command())
     text = f"KILL to {order.target}: {len(victims)} processes"
@@ -105,7 +107,7 @@ def _restart(order: Restart, asked: Asked, books: Books, now: float) -> Accepted
         return target
     members = [books.processes[name] for name in target.processes]
     return Accepted(
-        Rolling(order.target, members, now, order.timeout_s, asked.operator, asked.asker),
+        Rolling(order.target, members, now, order.timeout_s),
         [Tell("restart", order.target, f"restart {order.target}: {len(members)} processes", asked.operator)],
         [],
     )
@@ -115,7 +117,7 @@ def _dump(order: DumpOrder, asked: Asked, books: Books, command: Callable[[], in
     found = _dumpable(order.target, books, now)
     if isinstance(found, Refused):
         return found
-    dumping = Dumping(order.target, found, command(), now, order.timeout_s, asked.operator, asked.asker)
+    dumping = Dumping(order.target, found, command(), now, order.timeout_s)
     text = f"the stacks of {order.target}: {len(found)} processes"
     return Accepted(dumping, [Tell("dump", order.target, text, asked.operator), *dumping.ask()], [])
 
@@ -145,7 +147,7 @@ def _drain(order: DrainOrder, asked: Asked, books: Books, now: float) -> Accepte
     drain, worker = found
     text = f"drain {worker or f'pool {drain.pool}'}: no more jobs for it"
     return Accepted(
-        Draining(order.target, drain, worker, now, order.timeout_s, asked.operator, asked.asker),
+        Draining(order.target, drain, worker, now, order.timeout_s),
         [Tell("drain", order.target, text, asked.operator), *drain.drain(worker, now)],
         [],
     )
@@ -159,7 +161,7 @@ def _resume(order: ResumeOrder, asked: Asked, books: Books, now: float) -> Accep
     if worker and drain.whole:
         mend = f"`primectl resume {drain.pool}` ends that"
         return Refused(409, Refusal(f"pool {drain.pool} is draining as a whole", worker, mend))
-    resuming = Resuming(order.target, drain, worker, now, asked.operator, asked.asker)
+    resuming = Resuming(order.target, drain, worker, now)
     return Accepted(resuming, [*drain.resume(worker, now)], [])
 
 

@@ -14,6 +14,11 @@ from supervisor.lifecycle import ProcessState as S
 from supervisor.operations import names
 from supervisor.process import Process
 
+LAST_LINES = 10
+LINE_LENGTH = 200
+LOGS_OF = 8
+"""Processes whose last lines are shown: when more than these have failed, they fail alike."""
+
 
 def pools(books: Books, now: float) -> list[PoolSnapshot]:
     """In the order of the config file."""
@@ -24,7 +29,8 @@ def processes(books: Books, now: float) -> list[ProcessSnapshot]:
     """Servers, then pool by pool its proxy and its workers by number; no zygotes."""
     shown = [process for process in books.processes.values() if process.kind is not Kind.ZYGOTE]
     shown.sort(key=_reading_order(list(books.config.pools)))
-    return [_process(books, process, now) for process in shown]
+    failed = [process.id for process in shown if process.state is S.FAILED][:LOGS_OF]
+    return [_process(books, process, now, LAST_LINES if process.id in failed else 0) for process in shown]
 
 
 def supervisor(myself: Process, now: float) -> ProcessSnapshot:
@@ -87,12 +93,23 @@ def _pool(books: Books, pool: str, now: float) -> PoolSnapshot:
         max_workers=settings.max_workers,
         max_queue=settings.max_queue,
         state="draining" if books.drains[pool].whole else "running",
+        trouble=_trouble(books, pool),
     )
     return books.pools[pool].snapshot(base, now)
 
 
-def _process(books: Books, process: Process, now: float) -> ProcessSnapshot:
+def _trouble(books: Books, pool: str) -> str:
+    """What keeps a pool from getting new workers."""
+    zygote = books.processes.get(books.zygotes.get(pool, ""))
+    if zygote is None or zygote.state not in (S.BACKOFF, S.FAILED):
+        return ""
+    when = "" if zygote.state is S.BACKOFF else f"; `primectl restart {pool}` tries again"
+    return f"no new workers, its handler is not imported: {zygote.cause}{when}"
+
+
+def _process(books: Books, process: Process, now: float, last_lines: int) -> ProcessSnapshot:
     alive, busy = process.alive, books.is_busy(process, now)
+    ready_s = process.ready_s(now) if alive else None
     return ProcessSnapshot(
         id=process.id,
         role=process.kind.role,
@@ -109,6 +126,9 @@ def _process(books: Books, process: Process, now: float) -> ProcessSnapshot:
         heartbeat_age_s=max(0.0, now - process.heard_at) if process.state in READY else 0.0,
         cause=process.cause,
         counters={name: count for name, count in process.counters.items() if count} if alive else {},
+        crashes=process.crashes.crashes(ready_s, books.config.supervisor),
+        retry_in_s=max(0.0, (process.deadline or now) - now) if process.state is S.BACKOFF else 0.0,
+        last_lines=[line[:LINE_LENGTH] for line in process.last_lines[-last_lines:]] if last_lines else [],
     )
 
 

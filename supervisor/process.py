@@ -130,6 +130,10 @@ class Process:
         """Whether there is a process, or is about to be."""
         return self.state in ALIVE
 
+    def ready_s(self, now: float) -> float | None:
+        """How long this life has been READY; None while it was not."""
+        return None if self.ready_at is None else now - self.ready_at
+
     @property
     def birthright(self) -> Birthright:
         return Birthright(self.id, self.incarnation)

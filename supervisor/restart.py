@@ -1,21 +1,86 @@
-"""When a process that ended by itself starts again, and when it no longer does.
+"""When a process that ended by itself starts again, and when it no longer does: the whole policy on crashes.
 
-The first crash costs nothing: the process starts again at once. Each further one within `crash_window` doubles the
-wait; at `crash_limit` of them within the window the process is a crash loop, which only an operator ends.
+    how it ended                                 it starts again              towards `failed`
+    never READY, or READY for a short time       at once, then ever later     counts
+    a worker that had answered jobs              at once, then ever later     does not: some request did it
+    READY for `healthy_after` before             at once                      counts as the first
+    SIGKILL from outside                         at once                      does not
+
+The first crash costs nothing; each further one doubles the wait up to `backoff_longest`. At `crash_limit` of those that
+count within `crash_window`, or as many lives in a row that were never READY (however long each of them took), the
+process is a crash loop, which only an operator ends.
 """
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from primectl.config.model import SupervisorConfig
 
 OUTSIDE_LIFE_S = 0.2
-"""A process that was READY for so long and then got SIGKILL was killed from outside (an operator's `kill -9`, the
-kernel short of memory): no fault that another start would repeat, so it does not count."""
+"""A process that was READY for so long and then got SIGKILL was killed from outside (an operator's `kill -9`): no fault
+that another start would repeat."""
 
 
-def was_killed_from_outside(status: int | None, ready_s: float | None) -> bool:
-    """Whether an end says nothing about the process itself. `ready_s` is None for one that was never READY."""
-    return status == -9 and ready_s is not None and ready_s >= OUTSIDE_LIFE_S
+class End(Struct, frozen=True):
+    """How a life ended that was not asked to. `status` as in `events.Exited`."""
+
+    status: int | None
+    ready_s: float | None
+    """How long it had been READY; None when it never was."""
+    served: bool = False
+    """It was a worker and had finished jobs."""
+    oom: bool = False
+    """The kernel ended it for want of memory: to start it again at once would only take more."""
+
+    @property
+    def is_from_outside(self) -> bool:
+        """Whether it says nothing about the process itself."""
+        return self.status == -9 and not self.oom and self.ready_s is not None and self.ready_s >= OUTSIDE_LIFE_S
+
+
+class Verdict(Struct, frozen=True):
+    """What comes of an end. `crashes`: how many stand in its record now, one after the other."""
+
+    crashes: int
+    wait_s: float | None
+    """Until it is tried again; None: never, it has failed."""
+
+
+class CrashRecord:
+    """What is held against one process."""
+
+    __slots__ = ("_in_a_row", "_never_ready", "_times")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """It was healthy, or an operator has started it: what was before no longer counts."""
+        self._in_a_row = 0
+        self._never_ready = 0
+        """Lives in a row that did not come to be READY."""
+        self._times: list[float] = []
+        """When it crashed so that it counts towards `failed`; within the window."""
+
+    def judge(self, end: End, now: float, policy: SupervisorConfig, jitter: float) -> Verdict:
+        """Take in an end; what shall come of it. `jitter` as for `backoff_s`."""
+        if end.is_from_outside:
+            return Verdict(self._in_a_row, 0.0)
+        if end.ready_s is not None and end.ready_s >= policy.healthy_after:
+            self.clear()
+        self._in_a_row += 1
+        self._never_ready = self._never_ready + 1 if end.ready_s is None else 0
+        if not end.served:
+            self._times = [time for time in self._times if now - time < policy.crash_window]
+            self._times.append(now)
+            if max(len(self._times), self._never_ready) >= policy.crash_limit:
+                return Verdict(self._in_a_row, None)
+        return Verdict(self._in_a_row, backoff_s(self._in_a_row, policy, jitter))
+
+    def crashes(self, ready_s: float | None, policy: SupervisorConfig) -> int:
+        """How many stand in it while the process has been READY for `ready_s`."""
+        return 0 if ready_s is not None and ready_s >= policy.healthy_after else self._in_a_row
 
 
 def backoff_s(crashes: int, policy: SupervisorConfig, jitter: float) -> float:
@@ -31,27 +96,3 @@ def backoff_s(crashes: int, policy: SupervisorConfig, jitter: float) -> float:
     # 2.0**64 is beyond any longest wait and far from overflow.
     whole = min(policy.backoff_longest, policy.backoff_first * 2.0 ** min(crashes - 2, 64))
     return whole * (1.0 - 0.25 * jitter)
-
-
-class CrashRecord:
-    """The crashes of one process that still count."""
-
-    __slots__ = ("_times",)
-
-    def __init__(self) -> None:
-        self._times: list[float] = []
-
-    def add(self, now: float, policy: SupervisorConfig) -> int:
-        """Take in a crash; how many there were within the window, this one included."""
-        self._times = [time for time in self._times if now - time < policy.crash_window]
-        self._times.append(now)
-        return len(self._times)
-
-    def clear(self) -> None:
-        """An operator has started the process: what was before no longer counts."""
-        self._times.clear()
-
-
-def is_spent(crashes: int, policy: SupervisorConfig) -> bool:
-    """Whether so many crashes within the window make a crash loop."""
-    return crashes >= policy.crash_limit

@@ -43,6 +43,7 @@ from supervisor.events import (
     CameUp,
     CloseListeners,
     CloseZygote,
+    EssentialFailure,
     Event,
     Exec,
     Exited,
@@ -76,18 +77,26 @@ HOUSEKEEPING_ROUNDS = 4
 LAST_WAIT_S = 1.0
 """For children that even SIGKILL does not end at once."""
 EVENTS_A_TURN = 1000
-ALARMING = frozenset({"crashed", "failed", "silent", "start_failed", "stuck", "suspended", "dead_letter"})
+ALARMING = frozenset({"crashed", "fatal", "silent", "start_failed", "stuck", "suspended", "dead_letter"})
 """Events that the log has as warnings."""
 FAULT = 70
 """Exit status of a supervisor that failed itself (EX_SOFTWARE of sysexits.h)."""
 
 
-class ClusterDidNotStart(StartFailed):
-    """Everything was ended again; `detail` has the last lines of the log of the process whose fault it was."""
+class ClusterFailed(StartFailed):
+    """Everything was ended; `detail` has the last lines of the log of the process whose fault it was."""
 
     def __init__(self, what: str, where: str, mend: str, detail: tuple[str, ...]) -> None:
         super().__init__(what, where, mend)
         self.detail = detail
+
+
+class ClusterDidNotStart(ClusterFailed):
+    """Before it was up."""
+
+
+class EssentialFailed(ClusterFailed):
+    """What it cannot do without has failed, so it was stopped cleanly."""
 
 
 class Hooks(msgspec.Struct, frozen=True):
@@ -113,8 +122,9 @@ def serve(
     """Run a cluster until it is stopped; 0 when cleanly. Blocking, for the main thread of a process.
 
     SIGINT, SIGTERM or SIGHUP once stop it cleanly, twice at once. Raises CommandRefused when it runs already,
-    ConfigError and StartFailed when it cannot start; nothing is left then. `capture` makes the supervisor's log the
-    process's stdout and stderr too; `programs` is what to run for each kind of process.
+    ConfigError and StartFailed when it cannot start, EssentialFailed when it has ended itself; nothing is left then.
+    `capture` makes the supervisor's log the process's stdout and stderr too; `programs` is what to run for each kind of
+    process.
     """
     cluster = ClusterFile(place, config, config_path, import_path)
     clock = SystemClock()
@@ -148,6 +158,10 @@ def serve(
         if isinstance(outcome, StartFailure):
             mend = f"`primectl logs {outcome.process}` or {place.log_file(outcome.process)} tells more"
             raise ClusterDidNotStart(outcome.what, "", mend, outcome.detail)
+        if isinstance(outcome, EssentialFailure):
+            log.error(f"the cluster has ended: {outcome.what}", "\n".join(outcome.detail))
+            mend = f"`primectl logs {outcome.process}` tells more"
+            raise EssentialFailed(outcome.what, "", mend, outcome.detail)
         report(outcome)
         return 0
     finally:
@@ -179,7 +193,7 @@ class Supervisor:
         self._hooks = hooks
         self._inbox: deque[Event] = deque()
         self._awake = asyncio.Event()
-        self._outcome: Stopped | StartFailure | None = None
+        self._outcome: Stopped | StartFailure | EssentialFailure | None = None
         self._fault: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._rounds = 0
@@ -217,7 +231,7 @@ class Supervisor:
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
-    async def run(self) -> Stopped | StartFailure:
+    async def run(self) -> Stopped | StartFailure | EssentialFailure:
         """Until nothing is left to supervise. Whatever a callback raises is raised here, with the children alive."""
         self._loop.set_exception_handler(self._on_fault)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -448,6 +462,7 @@ class Supervisor:
             self._emit(probed)
 
     def _keep_house(self) -> None:
+        self._spawner.look_for_oom_kills()
         self._log.rotate_if_large()
         if not self._zygotes.are_forking:
             self._spawner.reap_strays()

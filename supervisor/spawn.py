@@ -19,6 +19,7 @@ from supervisor.adopt import Entry
 from supervisor.events import Event, Exec, Exited, Kind, Spawned
 from supervisor.listen import Listeners
 from supervisor.logread import last_lines, size
+from supervisor.oom import OomKills
 
 INHERITED_FD = 7
 """Where a server finds its listening socket, and a zygote its end of the channel."""
@@ -80,6 +81,9 @@ class Spawner:
         self._emit = emit
         self._children: dict[tuple[str, int], Child] = {}
         self._pids: set[int] = set()
+        self._killed: set[tuple[str, int]] = set()
+        """Those that have had SIGKILL from us."""
+        self._oom_kills = OomKills()
         self.changed = False
         """The children are others than when the state file was written."""
 
@@ -149,6 +153,8 @@ class Spawner:
     def signal(self, process: str, incarnation: int, number: int) -> None:
         child = self._children.get((process, incarnation))
         if child is not None:
+            if number == signal.SIGKILL:
+                self._killed.add((process, incarnation))
             kernel.send(child.pidfd, number)
 
     def catches(self, process: str, incarnation: int, number: int) -> bool:
@@ -174,8 +180,14 @@ class Spawner:
         del self._children[child.process, child.incarnation]
         self._pids.discard(child.pid)
         self.changed = True
+        unasked = status == -signal.SIGKILL and (child.process, child.incarnation) not in self._killed
+        self._killed.discard((child.process, child.incarnation))
         tail = () if status == 0 else self._tail(child.process, child.log_from)
-        self._emit(Exited(child.process, child.incarnation, status, tail))
+        self._emit(Exited(child.process, child.incarnation, status, tail, unasked and self._oom_kills.take_one()))
+
+    def look_for_oom_kills(self) -> None:
+        """About once a second, so that a SIGKILL is not put down to what hit somebody else a while ago."""
+        self._oom_kills.look()
 
     def _tail(self, process: str, log_from: int) -> tuple[str, ...]:
         return tuple(last_lines(self._place.log_file(process), TAIL_LINES, log_from, most_bytes=TAIL_BYTES))

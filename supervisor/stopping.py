@@ -21,8 +21,8 @@ from enum import IntEnum
 from msgspec import structs
 
 from primectl.wire.control import ALL, KillNow, Progress, Retire, Stopped, role_topic
-from supervisor.events import Action, Asker, Broadcast, Kind, Signal
-from supervisor.operations import Processes, Result, Turn, names
+from supervisor.events import Action, Broadcast, Kind, Signal
+from supervisor.operations import ALONGSIDE, Processes, Result, Turn, names
 from supervisor.plan import Force, Step, Wanted
 from supervisor.process import Process
 
@@ -52,23 +52,23 @@ class Pressure(IntEnum):
 class Stopping:
     """The stop under way; there is at most one, and further orders to stop join it."""
 
+    kind = "stop"
+    wish = ""
+    occupies = ALONGSIDE
+
     def __init__(
         self,
         cluster: str,
         processes: int,
         now: float,
         timeout_s: float,
-        operator: str,
-        asker: Asker | None,
         next_command: Callable[[], int],
     ) -> None:
-        self.operator = operator
-        self.askers = [asker] if asker else []
+        self.target = cluster
         self.deadline = now + timeout_s
         self.finished: dict[str, int] = {}
         """By server: requests answered since the drain began, as the server counted them."""
         self.cancelled: dict[str, int] = {}
-        self._cluster = cluster
         self._processes = processes
         self._began = now
         self._next_command = next_command
@@ -78,10 +78,8 @@ class Stopping:
         self._announced = timeout_s > 0
         self._killed: list[str] = []
 
-    def hasten(self, now: float, timeout_s: float, asker: Asker | None) -> None:
+    def hasten(self, now: float, timeout_s: float) -> None:
         """Another order to stop: the earlier deadline holds; 0 kills at once."""
-        if asker:
-            self.askers.append(asker)
         if timeout_s <= 0 and self._pressure < Pressure.KILL:
             self._pressure = Pressure.KILL
             self._more_at = now + GIVE_UP_S
@@ -156,7 +154,7 @@ class Stopping:
 
     def _report(self, now: float) -> Stopped:
         return Stopped(
-            self._cluster,
+            self.target,
             sum(self.finished.values()),
             sum(self.cancelled.values()),
             self._processes,

@@ -64,7 +64,7 @@ class MergedLog:
 
 def run_here(loaded: Loaded, place: Place) -> int:
     """Run the cluster in this process until it is stopped; its exit code. Raises what `serve` raises."""
-    from supervisor.run import ClusterDidNotStart, serve
+    from supervisor.run import ClusterFailed, serve
 
     def ready(snapshot: ClusterSnapshot) -> None:
         tell(f"cluster {place.cluster} is running at {snapshot.front.listen} (pid {os.getpid()}); Ctrl-C stops it")
@@ -73,7 +73,7 @@ def run_here(loaded: Loaded, place: Place) -> int:
     try:
         with MergedLog(place):
             code = serve(loaded.config, place, loaded.path, loaded.import_path, on_ready=ready, report=stopped.append)
-    except ClusterDidNotStart as error:
+    except ClusterFailed as error:
         raise CouldNotStart(error.what, error.where, "\n".join(error.detail), error.exit_code) from None
     for report in stopped:
         tell(stopped_text(report))

@@ -70,6 +70,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     trusted_proxies: Annotated[
         tuple[str, ...], Meta(description="Networks whose Forwarded/X-Forwarded-For is believed")
     ] = ()
+    essential: Annotated[
+        bool, Meta(description="When every server has failed, the cluster stops and the supervisor exits with 1")
+    ] = True
 
 
 class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,6 +126,12 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = {}
     umask: Annotated[str, Meta(description="Rights that files of the workers do not get, in octal digits")] = "077"
     start_timeout: Annotated[Duration, Meta(gt=0, description="For importing the handler and saying READY")] = 30.0
+    essential: Annotated[
+        bool, Meta(description="When every worker of it has failed, the cluster stops and the supervisor exits with 1")
+    ] = False
+    proxy_essential: Annotated[
+        bool, Meta(description="When its proxy has failed, the cluster stops and the supervisor exits with 1")
+    ] = True
 
 
 class JournalConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,6 +155,9 @@ class SupervisorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     backoff_longest: Annotated[Duration, Meta(gt=0, description="The longest wait between restarts")] = 10.0
     crash_limit: Annotated[Count, Meta(description="Crashes within crash_window after which a process is failed")] = 6
     crash_window: Annotated[Duration, Meta(gt=0, description="See crash_limit")] = 30.0
+    healthy_after: Annotated[
+        Duration, Meta(gt=0, description="A process that was ready for so long starts with a clean record")
+    ] = 10.0
     stop_timeout: Annotated[Duration, Meta(ge=0, description="For a clean stop, before processes are killed")] = 30.0
     log_size: Annotated[
         Size, Meta(ge=1 << 12, description="A log file is rotated at this size; one older file is kept")

@@ -4,7 +4,8 @@ Commands are sent to a topic: `all`, `role.worker`, `pool.compute`, `proc.comput
 so `proc.compute.1` would also reach `proc.compute.10`: receivers compare the whole topic.
 
 The control API is requests and replies in the shape of HTTP (method, path, body). A long request is answered by any
-number of `Reply` with status 102 (progress) and then one final `Reply`.
+number of `Reply` with status 102 (progress) and then one final `Reply`. Every order that is taken has a number
+(`operation` in what is answered), under which it is also shown in the snapshot and told of in the events.
 
     GET  /cluster                                   -> stats.ClusterSnapshot
     GET  /events  EventsQuery                       -> Events
@@ -132,11 +133,12 @@ class Reply(Struct, array_like=True, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """The body of every reply from 400 up."""
+    """The body of every reply from 400 up. `operation` is the number of an order that was begun, else 0."""
 
     what: str
     where: str = ""
     mend: str = ""
+    operation: int = 0
 
 
 class Progress(Struct, frozen=True):
@@ -145,6 +147,7 @@ class Progress(Struct, frozen=True):
     text: str
     done: int = 0
     total: int = 0
+    operation: int = 0
 
 
 class Scale(Struct, frozen=True):
@@ -160,6 +163,7 @@ class Scaled(Struct, frozen=True):
     before: int
     after: int
     seconds: float
+    operation: int = 0
 
 
 class Kill(Struct, frozen=True):
@@ -179,6 +183,7 @@ class Killed(Struct, frozen=True):
     forced: list[str]
     lost_jobs: int
     seconds: float
+    operation: int = 0
 
 
 class Restart(Struct, frozen=True):
@@ -192,6 +197,7 @@ class Restarted(Struct, frozen=True):
     target: str
     processes: list[str]
     seconds: float
+    operation: int = 0
 
 
 class DrainOrder(Struct, frozen=True):
@@ -207,6 +213,7 @@ class Drained(Struct, frozen=True):
     target: str
     processes: list[str]
     seconds: float
+    operation: int = 0
 
 
 class ResumeOrder(Struct, frozen=True):
@@ -218,6 +225,7 @@ class ResumeOrder(Struct, frozen=True):
 class Resumed(Struct, frozen=True):
     target: str
     processes: list[str]
+    operation: int = 0
 
 
 class Stop(Struct, frozen=True):
@@ -235,6 +243,7 @@ class Stopped(Struct, frozen=True):
     processes: int
     killed: list[str]
     seconds: float
+    operation: int = 0
 
 
 class DumpOrder(Struct, frozen=True):

@@ -153,6 +153,8 @@ class PoolSnapshot(Struct, frozen=True, kw_only=True):
     max_queue: int = 0
     state: str = "running"
     """`running`, or `draining` when the pool takes no more jobs."""
+    trouble: str = ""
+    """Why the pool gets no new workers although those that live go on; empty when it does."""
 
 
 class ProcessSnapshot(Struct, frozen=True, kw_only=True):
@@ -177,6 +179,12 @@ class ProcessSnapshot(Struct, frozen=True, kw_only=True):
     """What this life of it has counted beside its jobs: handed back, cancelled, dropped …; those above 0."""
     request: str = ""
     """X-Request-Id of the job that it runs, as far as it is known."""
+    crashes: int = 0
+    """How often in a row it has ended by itself; 0 again once it has been READY for `supervisor.healthy_after`."""
+    retry_in_s: float = 0.0
+    """Of one in `backoff`: until it is tried again."""
+    last_lines: list[str] = []
+    """Of one that is `failed`: the end of its log."""
 
 
 class FrontSnapshot(Struct, frozen=True, kw_only=True):
@@ -222,6 +230,24 @@ STATE = "state"
 """The kind of an event that tells of a process's change of state; there are many, and most readers leave them out."""
 
 
+class OperationSnapshot(Struct, frozen=True, kw_only=True):
+    """An order under way: `done` of `total` parts, and what is happening (`text`)."""
+
+    number: int
+    kind: str
+    """The verb: `scale`, `kill`, `restart` …"""
+    target: str
+    operator: str = ""
+    text: str = ""
+    done: int = 0
+    total: int = 0
+    since_s: float = 0.0
+    state: str = "running"
+    """`running`, or `queued` while others that take turns in the same pool are before it."""
+    wish: str = ""
+    """What the target shall be, where the verb needs it: the size of a `scale`."""
+
+
 class LogLine(Struct, array_like=True, frozen=True):
     """A line of a process's log, without its line end. `process` is empty for a note of the supervisor's own."""
 
@@ -245,6 +271,8 @@ class ClusterSnapshot(Struct, frozen=True, kw_only=True):
     """What the cluster is waiting for while it starts or stops."""
     counters: dict[str, int] = {}
     """What the supervisor itself dropped or refused, by name."""
+    operations: list[OperationSnapshot] = []
+    """Orders under way, by number."""
 
 
 class EventPublished(Struct, frozen=True, tag=True):

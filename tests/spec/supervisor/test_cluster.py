@@ -237,7 +237,7 @@ def test_a_crash_loop_ends_in_failed_with_its_cause_and_an_operator_ends_that():
         world.settle()
         world.pass_time(1.0)
     assert world.state("compute.1") == "failed"
-    assert world.told("failed") == ["compute.1 failed after 3 crashes: exit status 1: ValueError: no"]
+    assert world.told("fatal") == ["compute.1 failed after 3 crashes: exit status 1: ValueError: no"]
     assert pool(world).failed_workers == 1
     world.pass_time(1000.0)
     assert world.state("compute.1") == "failed"
@@ -320,7 +320,7 @@ def test_scale_up_ends_when_the_new_workers_are_ready_and_forks_them_in_one_go()
     assert world.answer(asker) is None
     world.settle()
     answer = world.answer(asker)
-    assert (answer.status, structs.replace(answer.body, seconds=0)) == (200, Scaled("compute", 2, 64, 0))
+    assert (answer.status, structs.replace(answer.body, seconds=0, operation=0)) == (200, Scaled("compute", 2, 64, 0))
     assert len(world.workers("compute")) == 64
 
 
@@ -337,7 +337,7 @@ def test_a_newer_scale_of_a_pool_overrides_the_older_and_says_so():
     newer = world.ask(Scale("compute", "4"))
     world.settle()
     assert world.answer(older).status == 409
-    assert world.answer(older).body.what == "a newer scale of compute to 4 took the place of this one"
+    assert world.answer(older).body.what == "a newer scale of compute to 4 by alice took the place of this one"
     assert world.answer(newer).status == 200
     assert len(world.workers("compute")) == 4
 
@@ -392,7 +392,7 @@ def test_kill_is_a_broadcast_confirmed_by_the_deaths_seen_and_replaced_without_b
     assert world.answer(asker) is None
     world.settle()
     answer = world.answer(asker)
-    assert (answer.status, structs.replace(answer.body, seconds=0)) == (
+    assert (answer.status, structs.replace(answer.body, seconds=0, operation=0)) == (
         200,
         Killed("compute", ["compute.1", "compute.2"], ["compute.1", "compute.2"], [], 0, 0),
     )
@@ -480,7 +480,7 @@ def test_the_clean_stop_goes_front_to_back_and_reports_what_was_finished():
     assert order[0] == "server.1"
     assert [rank == 4 for rank in ranks] == sorted(rank == 4 for rank in ranks), "proxies leave last"
     stopped = world.answer(asker).body
-    assert structs.replace(stopped, seconds=0) == Stopped("test", 3, 1, 6, [], 0)
+    assert structs.replace(stopped, seconds=0, operation=0) == Stopped("test", 3, 1, 6, [], 0)
     assert world.outcome == stopped
     assert world.cluster.next_deadline() is None
 

@@ -49,7 +49,7 @@ def told(world):
 
 def outcome(world, asker):
     answer = world.answer(asker)
-    return None if answer is None else (answer.status, structs.replace(answer.body, seconds=0.0))
+    return None if answer is None else (answer.status, structs.replace(answer.body, seconds=0.0, operation=0))
 
 
 # --- an order and its end ---------------------------------------------------------------------------------------------
@@ -143,7 +143,10 @@ def test_resume_ends_it_when_the_proxy_has_acknowledged():
     assert told(world) == [(Resume, ["compute.1"])]
     assert world.answer(asker) is None
     world.settle()
-    assert (world.answer(asker).status, world.answer(asker).body) == (200, Resumed("compute.1", ["compute.1"]))
+    assert (world.answer(asker).status, world.answer(asker).body) == (
+        200,
+        Resumed("compute.1", ["compute.1"], operation=2),
+    )
     assert world.state("compute.1") == "running"
 
 
@@ -153,7 +156,7 @@ def test_resume_of_a_pool_resumes_its_workers_too():
     world.ask(DrainOrder("compute"))
     world.settle()
     world.actions.clear()
-    assert world.do(ResumeOrder("compute")).body == Resumed("compute", ["compute.1", "compute.2"])
+    assert world.do(ResumeOrder("compute")).body == Resumed("compute", ["compute.1", "compute.2"], operation=3)
     assert told(world) == [(Resume, ["compute.1"]), (Resume, [])]
     assert pool(world).state == "running"
     assert world.state("compute.1") == "running"
