@@ -6,7 +6,8 @@ A server tells every client its pid and hangs up. A proxy acknowledges drains an
     python standin.py zygote --cluster-file … --pool … --fd 7
 
 $STANDIN (from the pool's env) is what goes wrong: `deaf` obeys nothing, `mute` never says READY, `dies` ends at once
-with status 3, `import-fails` is a zygote that cannot import, `spawns` starts a child of its own and forgets it.
+with status 3, `import-fails` is a zygote that cannot import, `spawns` starts a child of its own and forgets it,
+`idle` is a worker that has done no jobs.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def sample(role: Role, drains: Drains) -> ServerSample | ProxySample | WorkerSam
     if role is Role.PROXY:
         loads = [WorkerLoad(worker, 0, 0, draining=True) for worker in sorted(drains.workers)]
         return ProxySample(0, 0, 0.0, 7, 7, 0, 0, 0.1, [7], loads, {"handed_back": 3, "expired": 0}, drains.whole)
-    return WorkerSample(7, 0, False)
+    return WorkerSample(0 if fault() == "idle" else 7, 0, False)
 
 
 def zygote(cluster: ClusterFile, pool: str, channel: socket.socket) -> None:

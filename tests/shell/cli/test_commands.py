@@ -165,7 +165,7 @@ def test_scale_asks_for_each_pool_and_shows_no_progress_in_a_pipe(run: Run, plac
     done = run("scale", "compute=8", "parse=+1", "--json")
     supervisor.join()
     lock.close()
-    one = {"pool": "compute", "before": 4, "after": 8, "seconds": 0.123}
+    one = {"pool": "compute", "before": 4, "after": 8, "seconds": 0.123, "operation": 0}
     assert (json.loads(done.stdout), done.stderr) == ({"cluster": "prime", "pools": [one, one]}, "")
     orders = [frames.body(request.body, Scale) for request in supervisor.seen]
     assert [(order.pool, order.workers) for order in orders] == [("compute", "8"), ("parse", "+1")]
@@ -194,7 +194,7 @@ def test_drain_and_resume_send_their_order_and_say_what_came_of_it(run: Run, pla
     done = run("resume", "compute.1", "--json")
     supervisor.join()
     lock.close()
-    assert json.loads(done.stdout) == {"target": "compute.1", "processes": ["compute.1"]}
+    assert json.loads(done.stdout) == {"target": "compute.1", "processes": ["compute.1"], "operation": 0}
     order = supervisor.seen[0]
     assert (order.path, frames.body(order.body, ResumeOrder)) == ("/resume", ResumeOrder("compute.1"))
 

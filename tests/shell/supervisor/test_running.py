@@ -368,7 +368,7 @@ def test_logs_are_the_last_lines_of_whom_the_target_names(tmp_path):
 
 def test_backoff_and_crash_loop_are_shown_with_their_cause(tmp_path):
     policy = SupervisorConfig(crash_limit=2, backoff_first=0.01)
-    with running(tmp_path, standin_config(1, supervisor=policy)) as up:
+    with running(tmp_path, standin_config(1, env={"STANDIN": "idle"}, supervisor=policy)) as up:
         for _ in range(2):
             found = eventually(lambda: (p := up.find("work.1")).state == "running" and p)
             os.kill(found.pid, signal.SIGABRT)
