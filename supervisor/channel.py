@@ -8,6 +8,7 @@ one of our messages is counted, told to the log now and then, and answered where
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import zmq
@@ -16,6 +17,7 @@ from primectl.clock import Clock
 from primectl.config.topology import COMMANDS, CONTROL, FEED, STATS, Place
 from primectl.control.log import ProcessLog
 from primectl.control.sockets import REPORT_QUEUE, open_socket, readable
+from primectl.control.ways import let_in
 from primectl.errors import WireError
 from primectl.wire import frames
 from primectl.wire.control import Command, Refusal, Reply, Request, process_topic
@@ -83,6 +85,10 @@ class Channel:
         names = {self._commands: COMMANDS, self._feed: FEED, self._stats: STATS, self._control: CONTROL}
         for socket, name in names.items():
             socket.bind(place.endpoint(name))
+            if name in (COMMANDS, STATS):
+                let_in(place, name)
+            else:  # an operator's alone, whatever the umask that the supervisor was started with
+                os.chmod(f"{place.sockets}/{name}", 0o600)
             loop.add_reader(socket.fileno(), self._drain, socket)
             self._look_again(socket)
 

@@ -64,6 +64,15 @@ def start_ticks(pid: int) -> int | None:
     return None if standing is None else standing.start_ticks
 
 
+def user_of(pid: int) -> int | None:
+    """The real user of a process, None if it has ended."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith(b"Uid:"))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 Limit = tuple[int, int]
 """Soft and hard."""
 

@@ -28,7 +28,7 @@ from primectl.errors import ConfigError, StartFailed
 from primectl.wire import frames
 from primectl.wire.control import Events, EventsQuery, Logs, LogsQuery, Refusal, Reply, Request, Stop, Stopped
 from primectl.wire.stats import STATE, ClusterSnapshot, EventPublished, ReportEnvelope, SnapshotPublished
-from supervisor import adopt, api, kernel, logread, runtime
+from supervisor import adopt, api, kernel, logread, runtime, sharing
 from supervisor.channel import EVENTS, LOGS, SNAPSHOTS, Channel
 from supervisor.cluster import Cluster
 from supervisor.eventlog import EventLog
@@ -128,8 +128,10 @@ def serve(
     """
     cluster = ClusterFile(place, config, config_path, import_path)
     clock = SystemClock()
+    group = sharing.group_for(place, config)
     runtime.prepare_folders(place)
     lock = runtime.Lock(place)
+    sharing.open_folders(place, config, group)
     log = ProcessLog(place.log_file("supervisor"), config.supervisor.log_size, capture=capture)
     setproctitle.setproctitle(f"primectl: {config.cluster.name}/supervisor")
     clean = False

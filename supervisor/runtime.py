@@ -32,21 +32,34 @@ PRIVATE = 0o700
 
 def prepare_folders(place: Place) -> None:
     """Make the cluster's folders, all of them private. Raises ConfigError where they are somebody else's."""
-    for folder in dict.fromkeys((str(Path(place.runtime).parent), place.runtime, place.sockets)):
+    _private_folder(Path(place.runtime).parent, is_parent=True)
+    for folder in dict.fromkeys((place.runtime, place.sockets)):
         _private_folder(Path(folder))
-    Path(place.logs).mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    prepare_logs(place)
 
 
-def _private_folder(folder: Path) -> None:
+def prepare_logs(place: Place) -> None:
+    """Make the folder of the logs, private when it is new. Raises ConfigError where it cannot be."""
+    try:
+        Path(place.logs).mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"the folder for logs cannot be made: {error.strerror}"
+        raise ConfigError(what, place.logs, "Set XDG_STATE_HOME to a folder of your own") from None
+
+
+def _private_folder(folder: Path, *, is_parent: bool = False) -> None:
     try:
         folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode):
             raise ConfigError("the runtime folder is no folder", str(folder), "Remove it, or set XDG_RUNTIME_DIR")
+        if is_parent and found.st_uid == 0 and not found.st_mode & 0o022:
+            return  # a service manager's, in which we have a folder of our own
         if found.st_uid != os.getuid():
             what = f"the runtime folder belongs to user {found.st_uid}, not to you"
             raise ConfigError(what, str(folder), "Remove it, or set XDG_RUNTIME_DIR to a folder of your own")
-        if stat.S_IMODE(found.st_mode) & 0o077:
+        # That a group may pass through is for `sharing` to judge, once it is known that no other supervisor runs.
+        if stat.S_IMODE(found.st_mode) & 0o067:
             folder.chmod(PRIVATE)
     except OSError as error:
         what = f"the runtime folder cannot be made: {error.strerror}"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from primectl.config.topology import ClusterFile
-from supervisor import kernel
+from supervisor import kernel, sharing
 from supervisor.adopt import Entry
 from supervisor.events import Event, Exec, Exited, Kind, Spawned
 from supervisor.listen import Listeners
@@ -100,6 +100,7 @@ class Spawner:
 
     def launch(self, order: Exec, options: list[str], inherited: int) -> None:
         """`inherited` is a descriptor for INHERITED_FD, -1 for none."""
+        self.hand_over(order.process, order.kind, order.pool)
         log = self._place.log_file(order.process)
         log_from = size(log)
         program = self._programs[order.kind]
@@ -133,6 +134,15 @@ class Spawner:
             # A handler may use select(2), which cannot have descriptors above 1023.
             kernel.limit_open_files(pid, self._open_files)
         self.watch(order.process, order.incarnation, order.kind, order.pool, pid, log_from)
+
+    def hand_over(self, process: str, kind: Kind, pool: str) -> None:
+        """Before a process of another user starts."""
+        sharing.hand_over(self._cluster, process, kind, pool)
+
+    def can_be(self, pool: str, pid: int) -> bool:
+        """Whether a process may be a worker of this pool: another user's zygote is believed of that user's only."""
+        uid = sharing.worker_uid(self._cluster, Kind.WORKER, pool)
+        return uid is None or kernel.user_of(pid) in (uid, None)
 
     def watch(self, process: str, incarnation: int, kind: Kind, pool: str, pid: int, log_from: int) -> None:
         """Take a process that exists into the books."""

@@ -82,6 +82,8 @@ class Zygotes:
         if line is None:
             return  # its end is on its way; the workers are asked of the next one
         wishes = [Wish(worker.process, worker.incarnation) for worker in order.workers]
+        for worker in order.workers:
+            self._spawner.hand_over(worker.process, Kind.WORKER, line.pool)
         for first in range(0, len(wishes), FORKS_A_PACKET):
             line.unsent.append(ForkWorkers(wishes[first : first + FORKS_A_PACKET]))
         self._send(line)
@@ -156,6 +158,10 @@ class Zygotes:
     def _forked(self, line: _Line, forked: Forked) -> None:
         wishes = line.unanswered.popleft() if line.unanswered else {}
         for birth in forked.births:
+            if not self._spawner.can_be(line.pool, birth.pid):
+                self.malformed += 1
+                self._log.warn(f"{line.process} names process {birth.pid} as {birth.worker}, which it cannot be")
+                continue
             log_from = wishes.pop(Wish(birth.worker, birth.incarnation), 0)
             self._spawner.watch(birth.worker, birth.incarnation, Kind.WORKER, line.pool, birth.pid, log_from)
         for wish in wishes:

@@ -21,6 +21,7 @@ from primectl.control.running import supervisor_pid
 from primectl.errors import StartFailed
 from primectl.wire.control import Progress
 from primectl.wire.stats import ClusterSnapshot
+from supervisor.runtime import prepare_logs
 
 LOG_LINES = 10
 """Of the supervisor's log, shown when it ends without a word."""
@@ -81,7 +82,7 @@ def start_detached(loaded: Loaded, place: Place, on_progress: Callable[[Progress
     order = ClusterFile(place, loaded.config, loaded.path, loaded.import_path)
     reader, writer = os.pipe()
     # What the interpreter itself says (it cannot import something, it was killed) belongs into the supervisor's log.
-    Path(place.logs).mkdir(mode=0o700, parents=True, exist_ok=True)
+    prepare_logs(place)
     log = os.open(place.log_file("supervisor"), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         process = subprocess.Popen(
