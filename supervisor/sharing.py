@@ -72,7 +72,8 @@ def hand_over(cluster: ClusterFile, process: str, kind: Kind, pool: str) -> None
             return
         uid = os.getuid()
     else:
-        _give(place.log_file(process), uid, os.O_CREAT)
+        for path in (place.log_file(process), place.dump_file(process)):
+            _give(path, uid, os.O_CREAT)
         if kind is Kind.WORKER:
             _give(place.begun_file(process), uid, os.O_CREAT)
     for log in Path(place.logs).glob(f"{process}.log*"):

@@ -22,7 +22,8 @@ from primectl.errors import ConfigError
 SERVICE_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 """What a service manager says to the supervisor alone (sd_notify(3)): no child gets them."""
 
-KEYS = ("cwd", "user", "group", "nice", "cpu_affinity", "rlimits", "umask")
+_JUDGED = ("user", "group", "nice", "cpu_affinity", "rlimits")
+KEYS = (*_JUDGED, "cwd", "umask")
 """Of a pool's table: all that is told of here."""
 
 
@@ -44,7 +45,7 @@ def check_identities(config: Config, problems: Problems) -> None:
     host = host_now()
     for name, pool in config.pools.items():
         path = ("pools", name)
-        if not _asks(pool) or not all(problems.clean((*path, key)) for key in KEYS):
+        if not _asks(pool) or not all(problems.clean((*path, key)) for key in _JUDGED):
             continue
         try:
             person = person_of(name, pool)
