@@ -264,8 +264,11 @@ class Lives:
         zygote.cause = plan.printable(lines[-1])
         zygote.last_lines = last_words(lines)
         if self._books.state is ClusterState.STARTING:
+            path = f"pools.{zygote.pool}"
             handler = self._books.config.pools[zygote.pool].handler
-            what = f"pools.{zygote.pool}.handler: {handler} cannot be imported"
+            # What the pool's limits and identity are refused with names its key already.
+            refused = zygote.cause.startswith(f"{path}.")
+            what = zygote.cause if refused else f"{path}.handler: {handler} cannot be imported"
             self._give_up_start(StartFailure(zygote.id, what, zygote.last_lines))
 
     def _overdue(self, process: Process, now: float) -> None:

@@ -174,6 +174,17 @@ def test_a_handler_that_cannot_be_imported_fails_the_start_with_the_traceback():
     )
 
 
+def test_limits_or_an_identity_that_cannot_be_taken_on_fail_the_start_with_their_own_key():
+    world = World()
+    world.imports = False
+    world.start()
+    zygote = world.alive["zygote.compute"]
+    refused = "pools.compute.cwd: user www-data cannot enter /srv: Permission denied"
+    world.tell(HandlerFailed(zygote.process, zygote.incarnation, refused))
+    world.settle()
+    assert world.outcome == StartFailure("zygote.compute", refused, (refused,))
+
+
 def test_a_process_that_is_not_ready_in_time_fails_the_start():
     world = World(a_config(spawn="exec"))
     world.tell(Begun(""))
