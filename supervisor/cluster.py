@@ -65,7 +65,7 @@ from supervisor.stopping import Stopping
 
 BEAT_S = 1.0
 """How often servers are told whether the cluster is ready, and silence is looked for."""
-AT_REST = frozenset({S.RUNNING, S.BACKOFF, S.FAILED})
+AT_REST = (S.RUNNING, S.BACKOFF, S.FAILED)
 
 
 class Cluster:

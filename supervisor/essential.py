@@ -16,6 +16,8 @@ from supervisor.process import Process
 def lost(books: Books) -> EssentialFailure | None:
     """The first essential thing of which nothing is left that could run; None while all is well."""
     config = books.config
+    if not any(process.state is ProcessState.FAILED for process in books.processes.values()):
+        return None
     wanted = [process for process in books.processes.values() if not process.leaving]
     if config.server.essential:
         servers = [process for process in wanted if process.kind is Kind.SERVER]

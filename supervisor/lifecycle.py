@@ -67,11 +67,12 @@ TRANSITIONS: Mapping[ProcessState, Mapping[Change, ProcessState]] = {
     S.FAILED: {C.START_ASKED: S.STARTING, C.NOT_WANTED: S.EXITED},
 }
 
-ALIVE = frozenset({S.STARTING, S.RUNNING, S.DRAINING, S.STOPPING})
+# Tuples: a member is found by identity, where a set would call Enum.__hash__, which is Python, each time.
+ALIVE = (S.STARTING, S.RUNNING, S.DRAINING, S.STOPPING)
 """States in which a process exists, or is about to."""
-READY = frozenset({S.RUNNING, S.DRAINING})
+READY = (S.RUNNING, S.DRAINING)
 """States in which a worker may hold jobs."""
-LEAVING = frozenset({S.DRAINING, S.STOPPING})
+LEAVING = (S.DRAINING, S.STOPPING)
 
 
 def after(state: ProcessState, change: Change) -> ProcessState:
