@@ -764,6 +764,10 @@ class HttpConnection:
         self._flush(0.0)
         return Refusal(error.status, error.what, method, target, request_id, len(problem.body))
 
+    def turn_away(self, what: str) -> Refusal | None:
+        """Refuse the request that has begun to arrive, if one has, since nobody will wait for its rest: 503."""
+        return self._refuse(ProtocolError(503, what)) if self._begun else None
+
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:

@@ -436,3 +436,4 @@ def main() -> None:
     options = child.arguments("primectl.proxy", ("--id", "--incarnation"))
     me = child.become(child.read_cluster_file(options.cluster_file), options.id, int(options.incarnation))
     uvloop.run(run(me))
+    child.leave()

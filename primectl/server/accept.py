@@ -16,6 +16,11 @@ from primectl.server.client import Client
 ACCEPTS_A_TURN = 128
 BACK_OFF_S = 0.1
 """Before accepting again when the process is out of file descriptors."""
+LAST_ACCEPTS = 8192
+"""The same at the end, however many connections there are: twice what a backlog holds."""
+LAST_CALL_S = 0.05
+"""How long we go on accepting once we are to close: a client is connected for its own kernel a round trip before it is
+for ours, and has perhaps sent its request by then."""
 
 
 class Acceptor:
@@ -40,50 +45,68 @@ class Acceptor:
         self._welcome = welcome
         self._room = room
         self._accepting = False
+        self._closing = False
         self._adopting: set[asyncio.Task[None]] = set()
         self.refused = 0
         """Connections that could not be accepted, or whose handshake failed."""
 
     @property
     def busy(self) -> bool:
-        """Somebody is on the way in."""
-        return bool(self._adopting)
+        """Somebody is on the way in, or may come yet."""
+        return bool(self._adopting) or self._listener is not None
 
     def go_on(self) -> None:
         """Accept, if there is room."""
-        if self._listener is not None and not self._accepting and self._room() > 0:
+        if self._listener is not None and not self._accepting and (self._closing or self._room() > 0):
             self._accepting = True
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
-    def close(self) -> None:
-        """Let in whoever is in the backlog, which the kernel has told that it is connected; then nobody."""
-        if self._listener is not None:
+    def close(self, closed: Callable[[], None]) -> None:
+        """Let in whoever the kernel has told that it is connected, however many these are; after a last call nobody.
+
+        For a listening socket that nobody else has, what comes between the last look and the close would be reset. So
+        the supervisor has the kernel let no further connection begin (`supervisor.lastcall`) before it orders the end.
+        """
+        if not self._closing:
+            self._closing = True
+            self.go_on()
             self._accept()
-            self._pause()
-            self._listener.close()
-            self._listener = None
+            self._loop.call_later(LAST_CALL_S, self._end, closed)
+
+    def _end(self, closed: Callable[[], None]) -> None:
+        assert self._listener is not None
+        if not self._accept():
+            self._loop.call_later(BACK_OFF_S, self._end, closed)
+            return
+        self._pause()
+        self._listener.close()
+        self._listener = None
+        closed()
 
     def _pause(self) -> None:
         if self._listener is not None and self._accepting:
             self._accepting = False
             self._loop.remove_reader(self._listener.fileno())
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Let in those who wait; True when nobody does any more."""
         assert self._listener is not None
-        for _ in range(ACCEPTS_A_TURN):
-            if self._room() <= 0:
+        for _ in range(LAST_ACCEPTS if self._closing else ACCEPTS_A_TURN):
+            if not self._closing and self._room() <= 0:
                 self._pause()  # further clients wait in the backlog
-                return
+                return False
             try:
                 accepted, address = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
+            except BlockingIOError:
+                return True
+            except ConnectionAbortedError:
+                continue
             except OSError as error:
                 self.refused += 1
                 self._log.warn(f"cannot accept a connection: {error.strerror}")
                 self._pause()
                 self._loop.call_later(BACK_OFF_S, self.go_on)
-                return
+                return False
             accepted.setblocking(False)
             if accepted.family != socket.AF_UNIX:
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -91,6 +114,7 @@ class Acceptor:
             task = self._loop.create_task(self._adopt(self._welcome(peer), accepted))
             self._adopting.add(task)
             task.add_done_callback(self._adopting.discard)
+        return False
 
     async def _adopt(self, client: Client, accepted: socket.socket) -> None:
         try:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import select
 import socket
 import struct
 import sys
 import termios
+from contextlib import suppress
 from typing import Protocol, cast
 
 from primectl.clock import Clock
@@ -282,13 +284,38 @@ class Client(asyncio.Protocol):
         self.front.look_at(self, due)
 
     def close_if_idle(self) -> None:
-        """In a drain: nothing is owed to an idle client, nothing of it is unread."""
-        if self.connection.close_if_idle() and not self.linger_until:
-            self.transport.close()
+        """In a drain: end a connection with nothing open. A request that is here and not read yet comes in time; what
+        the client has yet to take of its answers is still sent."""
+        if self.linger_until or self.transport.is_closing() or _look(self.transport, select.POLLIN):
+            return
+        if not self.connection.close_if_idle():
+            return
+        if self.connection.unsent or self._untaken():
+            self.settle()
+            return
+        _shut(self.transport)
+        self.transport.close()
 
 
 def _is_gone(transport: asyncio.Transport) -> bool:
     """Whether the kernel knows that nobody is there any more: it was told so by what we sent since."""
+    return _look(transport, 0)
+
+
+def _look(transport: asyncio.Transport, events: int) -> bool:
+    """Whether one of these, or an error, is up at the connection's socket now."""
     poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), 0)
+    poll.register(transport.get_extra_info("socket").fileno(), events)
     return bool(poll.poll(0))
+
+
+def _shut(transport: asyncio.Transport) -> None:
+    """Send our end at once. A request that crosses it is met by an orderly end then, and not by a reset: the client
+    knows that it was not taken up."""
+    if not transport.can_write_eof():
+        return
+    with (
+        suppress(OSError),  # the client has gone
+        socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connected,
+    ):
+        connected.shutdown(socket.SHUT_WR)

@@ -70,6 +70,7 @@ RECALL_S = 5.0
 """How long a proxy that does not listen is told at least that a request is cancelled, if its deadline is nearer."""
 _encode_request = msgspec.msgpack.Encoder().encode
 """What `frames.encode_payload` does with a Request, which is nothing that could fail."""
+STOPPING = "the server is stopping"
 GATEWAY = "proxy."
 """What the id of a proxy begins with."""
 
@@ -146,8 +147,11 @@ class Front:
         self._sampled = 0.0
         self._changed = True
         self._heap = Heap()
-        self._drain_began = 0.0
         self._drain_until = 0.0
+        self._idle_until = 0.0
+        """In a drain, until when connections with nothing open may still send a request."""
+        self._time_is_up = False
+        """The drain has taken as long as it may: nothing more is begun."""
         self._answered_before_drain = 0
         self._drain_cancelled = 0
         self.done = loop.create_future()
@@ -166,6 +170,8 @@ class Front:
     def came(self, client: Client) -> None:
         """The connection is there."""
         self._clients.add(client)
+        if self.draining:
+            self._idle_until = self.clock.monotonic() + IDLE_GRACE_S
 
     def left(self, client: Client) -> None:
         """The connection is gone: nobody waits for what it had open, and nothing of it is kept."""
@@ -177,6 +183,8 @@ class Front:
         self._stuck.pop(client, None)
         self._wheel.drop(client)
         self._acceptor.go_on()
+        if self.draining:
+            self._leave_if_done(self.clock.monotonic())
 
     def look_at(self, client: Client, at: float) -> None:
         """Call the client's `look` at that time, in place of what was said before."""
@@ -275,6 +283,10 @@ class Front:
         if path in self._own_paths:
             name = self.next_name()
             self._write(client, exchange, self._own_answer(request, path, name), name, now)
+            return
+        if self._time_is_up:
+            name = self.next_name()
+            self._write(client, exchange, Response.unavailable(STOPPING, name), name, now)
             return
         found = self._routes.find(request.method, path)
         if not isinstance(found, Match):
@@ -436,8 +448,9 @@ class Front:
         self._cut(entry, f"{answer.worker} says {answer.status}: whoever sent it is lost", now)
         touched[entry.slot[0]] = None
 
-    def _cut(self, entry: Open[Slot], why: str, now: float) -> None:
-        """A streamed answer cannot come to its end: its client must see that. The caller settles the client."""
+    def _cut(self, entry: Open[Slot], why: str, now: float, status: int = 502) -> None:
+        """A streamed answer cannot come to its end: its client must see that, or, if nothing of it has left yet, gets
+        an answer of this status in its place. The caller settles the client."""
         client, exchange = entry.slot
         request = RequestId(exchange.tag)
         name = request_name(request)
@@ -445,9 +458,9 @@ class Front:
         self._me.log.warn(f"request {name}: the answer breaks off: {why}")
         self._ledger.end(request)
         self._recall(request, entry, now)
-        problem = Response.problem(502, "the answer broke off before any of it was sent", name)
+        problem = Response.problem(status, "the answer broke off before any of it was sent", name)
         if client.connection.cut(exchange, problem, name, now):
-            exchange.status = 502
+            exchange.status = status
         self._end_stream(entry, now)
 
     def _end_stream(self, entry: Open[Slot], now: float) -> None:
@@ -543,7 +556,7 @@ class Front:
             self._reporter.publish(self._sample())
             self._me.log.rotate_if_large()
         if self.draining:
-            self._drain_on(now)
+            self._drain_on()
         self._loop.call_later(TICK_S, self._tick)
 
     def _obey(self) -> None:
@@ -577,38 +590,53 @@ class Front:
         now = self.clock.monotonic()
         if self.draining:
             self._drain_until = min(self._drain_until, now + timeout_s)
+            self._drain_on()
             return
-        self._acceptor.close()
         self.draining = True
-        self._drain_began = now
         self._drain_until = now + timeout_s
+        self._idle_until = now + IDLE_GRACE_S
         self._answered_before_drain = self._ledger.snapshot().answered
         for client in self._clients:
             client.connection.drain()
+        self._acceptor.close(self._drain_on)
+        self._loop.call_later(IDLE_GRACE_S, self._drain_on)
 
-    def _drain_on(self, now: float) -> None:
+    def _drain_on(self) -> None:
+        now = self.clock.monotonic()
         if now >= self._drain_until:
             self._answer_the_rest(now)
-        if now - self._drain_began >= IDLE_GRACE_S:
-            for client in list(self._clients):
+        for client in list(self._clients):
+            if client.linger_until:
                 client.look(now)
+            elif now >= self._idle_until:
                 client.close_if_idle()
+        self._leave_if_done(now)
+
+    def _leave_if_done(self, now: float) -> None:
         late = now >= self._drain_until + IDLE_GRACE_S
-        if not self._acceptor.busy and (not self._clients or late) and not self.done.done():
+        if (late or not (self._clients or self._acceptor.busy)) and not self.done.done():
             self.done.set_result(None)
 
     def _answer_the_rest(self, now: float) -> None:
+        """The time is up: whoever waits gets 503, also who is still sending, and whoever asks from now on."""
+        self._time_is_up = True
         for request, entry in self._ledger.close_all():
             client, exchange = entry.slot
             self._drain_cancelled += 1
             if entry.stream is not None:
-                self._cut(entry, "the cluster is stopping", now)
+                self._cut(entry, STOPPING, now, 503)
             else:
                 name = request_name(request)
-                self._write(client, exchange, Response.unavailable("the cluster is stopping", name), name, now)
+                self._recall(request, entry, now)
+                self._write(client, exchange, Response.unavailable(STOPPING, name), name, now)
             client.settle()
+        for client in list(self._clients):
+            if (refused := client.connection.turn_away(STOPPING)) is not None:
+                self.take(client, [refused], now)
+                self.arrived(client)
+                client.settle()
 
-    def _sample(self) -> ServerSample:
+    def _sample(self, *, last: bool = False) -> ServerSample:
         ledger = self._ledger.snapshot()
         counters = {
             **self._counters,
@@ -637,6 +665,7 @@ class Front:
             latency=self._latency.to_list(),
             draining=self.draining,
             counters=counters,
+            last=last,
         )
 
     def _write_log(self) -> None:
@@ -647,7 +676,7 @@ class Front:
         for client in list(self._clients):
             client.transport.abort()
         self._write_log()
-        self._reporter.publish(self._sample())
+        self._reporter.publish(self._sample(last=True))
         self._reporter.close()
         self._loopback.close()
         self._upstream.close()
@@ -669,3 +698,4 @@ def main() -> None:
     listener = socket.socket(fileno=int(options.listen_fd))
     listener.setblocking(False)
     uvloop.run(run(me, listener))
+    child.leave()

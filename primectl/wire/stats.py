@@ -110,6 +110,8 @@ class ServerSample(Struct, frozen=True, tag=True):
     latency: list[int]
     draining: bool = False
     counters: dict[str, int] = {}
+    last: bool = False
+    """Nothing comes after it: the server leaves, and its counts are whole."""
 
 
 Report = Ready | Acknowledged | Dumped | WorkerStuck | WorkerSample | ProxySample | ServerSample

@@ -284,9 +284,7 @@ def serve(cluster: ClusterFile, worker: str, incarnation: int, handler: Handler)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        child.leave(status)
 
 
 def main() -> None:
