@@ -620,7 +620,8 @@ class Front:
     def _answer_the_rest(self, now: float) -> None:
         """The time is up: whoever waits gets 503, also who is still sending, and whoever asks from now on."""
         self._time_is_up = True
-        for request, entry in self._ledger.close_all():
+        # Streams first: one that waits behind an unanswered request has nothing on its way, and gets an answer instead.
+        for request, entry in sorted(self._ledger.close_all(), key=lambda end: end[1].stream is None):
             client, exchange = entry.slot
             self._drain_cancelled += 1
             if entry.stream is not None:

@@ -38,7 +38,7 @@ class Bench:
         self.plane = plane
         self.pool = plane.bind(zmq.ROUTER, pool_in("web"))
         self.lane = plane.bind(zmq.ROUTER, pool_out("web"))
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = listener.getsockname()[1]
         fd = listener.fileno()
         self.process = plane.start("primectl.server", "server.1", extra=("--listen-fd", str(fd)), fds=(fd,))
