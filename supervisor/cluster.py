@@ -47,6 +47,7 @@ from supervisor.events import (
     Heard,
     Kind,
     Leave,
+    Looked,
     Order,
     Probed,
     ShowProgress,
@@ -151,6 +152,8 @@ class Cluster:
                 self._lives.subscribed(event.process, now)
             case Probed():
                 self._hearing.probed(event, now)
+            case Looked():
+                self._hearing.looked(event)
             case DumpTaken():
                 self._hearing.dump_taken(event)
             case Asked():
@@ -201,7 +204,7 @@ class Cluster:
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S
             self._books.told_readiness = None
-            self._hearing.look_for_silence(now)
+            self._hearing.judge_health(now)
             self._hearing.tell_of_dead_letters()
         for drain in self._books.drains.values():
             self._out.extend(drain.tell_again(now))

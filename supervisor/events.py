@@ -118,6 +118,16 @@ class Asker(Struct, frozen=True):
     request: int
 
 
+class Looked(Struct, frozen=True):
+    """What `Look` has shown: whether the process has worked since the look before, None at the first; the request that
+    a worker runs by its notes, "" for none, None where it keeps no notes."""
+
+    process: str
+    incarnation: int
+    works: bool | None
+    request: str | None
+
+
 class DumpTaken(Struct, frozen=True):
     """What came of `TakeDump`: `how` is "asked" for the supervisor's own, "signal", or "none": `text` says why."""
 
@@ -156,6 +166,7 @@ Event = (
     | Subscribed
     | Heard
     | Probed
+    | Looked
     | DumpTaken
     | Asked
 )
@@ -200,6 +211,13 @@ class SignalStray(Struct, frozen=True):
     """SIGKILL a child that is not in the books: a worker whose zygote died before it could say so."""
 
     pid: int
+
+
+class Look(Struct, frozen=True):
+    """Look closely at a process that is silent; `Looked` follows."""
+
+    process: str
+    incarnation: int
 
 
 class TakeDump(Struct, frozen=True):
@@ -302,6 +320,7 @@ Action = (
     | Fork
     | Signal
     | SignalStray
+    | Look
     | TakeDump
     | CloseZygote
     | CloseListeners

@@ -51,6 +51,7 @@ from supervisor.events import (
     Heard,
     Kind,
     Leave,
+    Look,
     Order,
     ShowProgress,
     Signal,
@@ -63,6 +64,7 @@ from supervisor.events import (
     Ticked,
     zygote_ids,
 )
+from supervisor.examine import Examiner
 from supervisor.listen import Listeners
 from supervisor.logtail import LogTail
 from supervisor.plan import nearest, printable
@@ -77,7 +79,9 @@ HOUSEKEEPING_ROUNDS = 4
 LAST_WAIT_S = 1.0
 """For children that even SIGKILL does not end at once."""
 EVENTS_A_TURN = 1000
-ALARMING = frozenset({"crashed", "fatal", "silent", "start_failed", "stuck", "suspended", "dead_letter"})
+ALARMING = frozenset(
+    {"crashed", "fatal", "silent", "start_failed", "stuck", "suspended", "unresponsive", "dead_letter"}
+)
 """Events that the log has as warnings."""
 FAULT = 70
 """Exit status of a supervisor that failed itself (EX_SOFTWARE of sysexits.h)."""
@@ -218,6 +222,7 @@ class Supervisor:
         self._spawner = Spawner(loop, cluster, listeners, self._emit, programs, kernel.raise_open_files())
         self._zygotes = Zygotes(loop, self._spawner, self._place.log_file, self._emit, log)
         self._stack_files = StackFiles(loop, self._place, self._spawner, self._emit)
+        self._examiner = Examiner(self._place, clock)
         self._probe = Probe(clock)
         self._logtail = LogTail(self._place)
         self._listened_to: set[bytes] = set()
@@ -331,6 +336,8 @@ class Supervisor:
                 self._spawner.signal(action.process, action.incarnation, action.number)
             case SignalStray():
                 self._spawner.kill_stray(action.pid)
+            case Look():
+                self._look_closer(action)
             case TakeDump():
                 self._stack_files.take(action)
             case CloseZygote():
@@ -458,6 +465,11 @@ class Supervisor:
             self._publish_snapshot()
         if LOGS in self._listened_to and (lines := self._logtail.read()) is not None:
             self._channel.publish(LOGS, lines)
+
+    def _look_closer(self, order: Look) -> None:
+        found = self._spawner.find(order.process, order.incarnation)
+        if found is not None:
+            self._emit(self._examiner.look(order, found.pid, is_worker=found.kind is Kind.WORKER))
 
     def _look(self) -> None:
         for probed in self._probe.turn():

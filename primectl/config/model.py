@@ -97,6 +97,10 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kill_after: Annotated[
         Duration, Meta(gt=0, description="A worker that does not let go of a cancelled job for so long is killed")
     ] = 2.0
+    unresponsive_after: Annotated[
+        Duration,
+        Meta(ge=2, description="A worker that is dead inside (no report, no job, no processor time) is replaced then"),
+    ] = 10.0
     worker_timeout: Annotated[
         Duration, Meta(gt=0, description="For a job to wait in a pool that has no worker at all, else 503")
     ] = 10.0
