@@ -141,6 +141,7 @@ Order = (
     control.Scale
     | control.Kill
     | control.Restart
+    | control.ReloadOrder
     | control.DrainOrder
     | control.ResumeOrder
     | control.DumpOrder
@@ -251,6 +252,7 @@ Answerable = (
     | control.Scaled
     | control.Killed
     | control.Restarted
+    | control.Reloaded
     | control.Drained
     | control.Resumed
     | control.Dumps

@@ -131,6 +131,7 @@ def _process(books: Books, process: Process, now: float, last_lines: int) -> Pro
         retry_in_s=max(0.0, (process.deadline or now) - now) if process.state is S.BACKOFF else 0.0,
         last_lines=[line[:LINE_LENGTH] for line in process.last_lines[-last_lines:]] if last_lines else [],
         request=process.health.request if busy else "",
+        generation=process.generation if process.kind is Kind.WORKER else 0,
     )
 
 

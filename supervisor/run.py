@@ -69,6 +69,7 @@ from supervisor.listen import Listeners
 from supervisor.logtail import LogTail
 from supervisor.plan import nearest, printable
 from supervisor.probe import Probe
+from supervisor.reload import RELOAD_FAILED
 from supervisor.spawn import PROGRAMS, Programs, Spawner
 from supervisor.stackfile import StackFiles
 from supervisor.zygotes import Zygotes
@@ -361,8 +362,12 @@ class Supervisor:
 
     def _tell(self, tell: Tell) -> None:
         self._eventlog.add(self._clock.wall(), tell)
-        if tell.kind != STATE:
-            by = f" (by {tell.operator})" if tell.operator else ""
+        if tell.kind == STATE:
+            return
+        by = f" (by {tell.operator})" if tell.operator else ""
+        if tell.kind == RELOAD_FAILED:
+            self._log.error(f"{tell.text}{by}", "\n".join(tell.lines))
+        else:
             level = self._log.warn if tell.kind in ALARMING else self._log.info
             level(f"{tell.text}{by}")
 
