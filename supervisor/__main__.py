@@ -3,7 +3,7 @@
 Reads a ClusterFile as JSON from stdin, and writes to the notify descriptor one JSON object a line:
 
     {"progress": "…"}
-    {"ready": true, "listen": "http://…", "pid": 4242}
+    {"ready": true, "listen": "http://…", "pid": 4242, "adopted": 0, "started": 0, "failing": []}
     {"failed": "one line", "detail": "its log's last lines", "exit_code": 1}
 
 The last two are the last ones; then the descriptor is closed. Everything else goes to the supervisor's log.
@@ -23,6 +23,7 @@ import msgspec
 from primectl.config.topology import ClusterFile
 from primectl.errors import PrimectlError
 from primectl.wire.stats import ClusterSnapshot
+from supervisor.events import CameUp
 from supervisor.run import ClusterFailed, serve
 from supervisor.spawn import PROGRAMS, Programs
 
@@ -36,8 +37,15 @@ class Notifier:
     def progress(self, text: str) -> None:
         self._say(progress=text)
 
-    def ready(self, snapshot: ClusterSnapshot) -> None:
-        self._say(ready=True, listen=snapshot.front.listen, pid=os.getpid())
+    def ready(self, snapshot: ClusterSnapshot, how: CameUp) -> None:
+        self._say(
+            ready=True,
+            listen=snapshot.front.listen,
+            pid=os.getpid(),
+            adopted=how.adopted,
+            started=how.started,
+            failing=how.failing,
+        )
         self._close()
 
     def failed(self, error: PrimectlError) -> None:

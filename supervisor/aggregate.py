@@ -165,6 +165,10 @@ class FrontFigures:
             window = self._windows[server] = Window(incarnation)
         window.add(sample, now)
 
+    def knows(self, server: str) -> bool:
+        """Whether this server has been heard in this life of it."""
+        return server in self._windows
+
     def server_gone(self, server: str) -> None:
         """A server's life is over: keep its totals, forget what it held."""
         window = self._windows.pop(server, None)

@@ -17,6 +17,7 @@ from supervisor.drains import PoolDrain
 from supervisor.events import SUPERVISOR, EssentialFailure, Kind, StartFailure
 from supervisor.generations import Generations
 from supervisor.lifecycle import READY, ProcessState
+from supervisor.memory import Memory, PoolMemory, Sized
 from supervisor.process import Moved, Process
 from supervisor.stopping import Stopping
 
@@ -43,6 +44,8 @@ class Books:
         self.moves: list[Moved] = []
         """The changes of state in this turn."""
         self.targets = {pool: settings.workers for pool, settings in config.pools.items()}
+        self.sized: dict[str, Sized] = {}
+        """The pools that an operator has given another size than the config file has."""
         self.pools = {pool: PoolFigures() for pool in config.pools}
         self.generations = {
             pool: Generations(pool, forks=settings.spawn == "fork") for pool, settings in config.pools.items()
@@ -54,6 +57,32 @@ class Books:
         """A record for a process that has none."""
         record = self.processes[process] = Process(process, kind, pool, number, self.moves)
         return record
+
+    def memory(self) -> Memory:
+        """What the next supervisor has to know, should this one die."""
+        pools = {
+            pool: PoolMemory(self.sized.get(pool), drain.whole, sorted(drain.workers))
+            for pool, drain in self.drains.items()
+        }
+        return Memory({pool: changed for pool, changed in pools.items() if changed != PoolMemory()})
+
+    def restore(self, memory: Memory) -> None:
+        """Take over what an earlier supervisor has left; of a pool that is no more there is nothing to take."""
+        for pool, changed in memory.pools.items():
+            if pool not in self.drains:
+                continue
+            if changed.sized is not None:
+                self.sized[pool] = changed.sized
+                self.targets[pool] = changed.sized.workers
+            self.drains[pool].whole = changed.draining
+            self.drains[pool].workers.update(changed.drained_workers)
+
+    def size(self, pool: str, sized: Sized) -> None:
+        """An operator wants a pool to have so many workers."""
+        self.targets[pool] = sized.workers
+        self.sized[pool] = sized
+        if sized.workers == self.config.pools[pool].workers:
+            del self.sized[pool]
 
     def current(self, process: str, incarnation: int) -> Process | None:
         """The record of a process, if this word is of its present life."""
@@ -91,15 +120,6 @@ class Books:
             return 0
         load = self.pools[process.pool].load(process.id, process.incarnation, now)
         return int(process.busy) if load is None else max(0, load.holding)
-
-    def held_s(self, process: Process, now: float) -> float:
-        """For how long a worker has held what it runs, as its proxy says; by its own last word where that is silent."""
-        if process.kind is not Kind.WORKER:
-            return 0.0
-        load = self.pools[process.pool].load(process.id, process.incarnation, now)
-        if load is not None:
-            return load.busy_s
-        return process.job_s + now - process.heard_at if process.busy else 0.0
 
     def is_drained(self, process: Process) -> bool:
         return process.kind is Kind.WORKER and self.drains[process.pool].covers(process.id)

@@ -27,6 +27,7 @@ from primectl.wire.stats import (
     ClusterState,
 )
 from supervisor import changes, orders, picture, plan
+from supervisor.adoption import Adoption
 from supervisor.books import Books
 from supervisor.desk import WAITERS_AT_ONCE, Entry, numbered
 from supervisor.essential import lost
@@ -47,7 +48,7 @@ from supervisor.events import (
     Heard,
     Kind,
     Leave,
-    Looked,
+    Lent,
     Order,
     Probed,
     ShowProgress,
@@ -56,12 +57,15 @@ from supervisor.events import (
     Subscribed,
     Tell,
     Ticked,
+    TookOver,
 )
 from supervisor.hearing import Hearing
 from supervisor.lifecycle import ProcessState as S
 from supervisor.lives import Lives
+from supervisor.memory import Memory
 from supervisor.operations import Killing, Result, Turn
 from supervisor.output import Output
+from supervisor.process import Process
 from supervisor.stopping import Stopping
 
 BEAT_S = 1.0
@@ -89,10 +93,16 @@ class Cluster:
         self._config_path = config_path
         self._out = Output()
         self._books = Books(config, pid, self._out.next_command, first_operation)
+        self._adoption = Adoption(self._books, self._out)
         self._lives = Lives(
-            self._books, self._out, incarnation=incarnation, jitter=jitter, on_start_failure=self._give_up_start
+            self._books,
+            self._out,
+            self._adoption,
+            incarnation=incarnation,
+            jitter=jitter,
+            on_start_failure=self._give_up_start,
         )
-        self._hearing = Hearing(self._books, self._out, self._lives, dead_letters_file)
+        self._hearing = Hearing(self._books, self._out, self._adoption, self._lives, dead_letters_file)
         self._now = 0.0
         self._beat_at = 0.0
         self._begun = False
@@ -100,6 +110,8 @@ class Cluster:
         self._shown = ""
         self.is_calm = False
         """Nobody waits for anything: no order is under way and every process is what it will be."""
+        self.changed = False
+        """What the next supervisor must know may have changed; whoever writes it down says when that is done."""
 
     # --- the machine --------------------------------------------------------------------------------------------------
 
@@ -134,6 +146,10 @@ class Cluster:
         match event:
             case Begun():
                 self._begin(event.listen, now)
+            case TookOver():
+                self._take_over(event, now)
+            case Lent():
+                self._adoption.lent(event)
             case Ticked():
                 self._ticked(now)
             case Spawned():
@@ -152,8 +168,6 @@ class Cluster:
                 self._lives.subscribed(event.process, now)
             case Probed():
                 self._hearing.probed(event, now)
-            case Looked():
-                self._hearing.looked(event)
             case DumpTaken():
                 self._hearing.dump_taken(event)
             case Asked():
@@ -170,6 +184,16 @@ class Cluster:
         self._books.began_at = self._books.myself.began_at = now
         self._beat_at = now + BEAT_S
         self._out.tell("starting", self._name, f"starting, listening on {listen}", after=self._books.state)
+
+    def _take_over(self, event: TookOver, now: float) -> None:
+        """Go on with a cluster that runs already: whatever fails now ends no cluster."""
+        self._begun = True
+        self._out.moved = True
+        self._books.listen = event.listen
+        self._books.began_at, self._books.myself.began_at = event.began_at, now
+        self._books.state = ClusterState.RUNNING
+        self._beat_at = now + BEAT_S
+        self._lives.take_over(event, now)
 
     # --- wanted and actual --------------------------------------------------------------------------------------------
 
@@ -192,6 +216,7 @@ class Cluster:
             self._lives.fork_what_waits(now)
             self._lives.fail_what_waits_in_vain(now)
             self._judge(now)
+        self.changed = True
         self._out.deadline = self._earliest()
         at_rest = all(process.state in AT_REST for process in self._books.processes.values())
         self.is_calm = at_rest and not self._books.desk.entries
@@ -204,8 +229,9 @@ class Cluster:
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S
             self._books.told_readiness = None
-            self._hearing.judge_health(now)
+            self._hearing.look_for_silence(now)
             self._hearing.tell_of_dead_letters()
+            self._hearing.forget_strangers()
         for drain in self._books.drains.values():
             self._out.extend(drain.tell_again(now))
 
@@ -215,6 +241,7 @@ class Cluster:
         waiting += [process.hello_at for process in processes]
         waiting += [drain.next_deadline() for drain in self._books.drains.values()]
         waiting.append(self._books.desk.next_deadline())
+        waiting.append(self._adoption.next_deadline())
         return min((deadline for deadline in waiting if deadline is not None), default=None)
 
     # --- the state of the whole ---------------------------------------------------------------------------------------
@@ -233,8 +260,15 @@ class Cluster:
                 self._show(picture.waiting_for(waiting, self._books))
         elif self._books.state is ClusterState.RUNNING and (failure := lost(self._books)) is not None:
             self._end_without(failure)
+        if self._adoption.is_under_way and not self._out.moved:
+            outcome = self._adoption.judge()
+            self._show(outcome if isinstance(outcome, str) else "")
+            if isinstance(outcome, CameUp):
+                self._out.add(outcome)
         readiness = picture.readiness(self._books, self._books.state)
-        if readiness != self._books.told_readiness:
+        # What is not heard of yet in an adoption says nothing: clients have been coming all the time.
+        guessed = self._adoption.is_under_way and not readiness.ready
+        if readiness != self._books.told_readiness and not guessed:
             self._books.told_readiness = readiness
             self._out.add(Broadcast(role_topic(Kind.SERVER), readiness))
 
@@ -357,6 +391,16 @@ class Cluster:
                 self._out.add(Leave(self._books.failure or stopped))
         elif entry.operation is self._books.stopping and turn.progress is not None:
             self._show(turn.progress.text)
+
+    # --- what the next supervisor must know ---------------------------------------------------------------------------
+
+    def memory(self) -> Memory:
+        """What operators have changed."""
+        return self._books.memory()
+
+    def record(self, process: str, incarnation: int) -> Process | None:
+        """The record of this life of a process; not to be changed."""
+        return self._books.current(process, incarnation)
 
     # --- what operators see -------------------------------------------------------------------------------------------
 

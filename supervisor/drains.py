@@ -77,6 +77,14 @@ class PoolDrain:
             said += self._say(Drain(self._next_command(), sorted(self.workers)), now)
         return said
 
+    def proxy_is_adopted(self, workers: Iterable[str], now: float) -> list[Broadcast]:
+        """A life of the proxy that an earlier supervisor has told what it shall do, all but its last word perhaps."""
+        self._proxy_is_there = True
+        said = [] if self.whole else self._say(Resume(self._next_command()), now)
+        if others := sorted(set(workers) - self.workers):
+            said += self._say(Resume(self._next_command(), others), now)
+        return said + self.proxy_is_ready(now)
+
     def worker_is_ready(self, worker: str, now: float) -> list[Broadcast]:
         """Another life of a worker, that the proxy may take for one that nobody has drained."""
         return self._say(Drain(self._next_command(), [worker]), now) if worker in self.workers else []

@@ -13,6 +13,8 @@ from msgspec import Struct
 
 from primectl.wire import control
 from primectl.wire.stats import ReportEnvelope, Role
+from supervisor.lifecycle import ProcessState
+from supervisor.memory import Memory
 
 
 class Kind(StrEnum):
@@ -45,6 +47,53 @@ class Begun(Struct, frozen=True):
     """The listening sockets are bound; `listen` is where clients really connect."""
 
     listen: str
+
+
+class Survivor(Struct, frozen=True):
+    """A process that an earlier supervisor has started and that still runs; all as that supervisor knew it last.
+
+    `began_at` is monotonic seconds; `leaving`: it was retired for good.
+    """
+
+    process: str
+    kind: Kind
+    pool: str
+    incarnation: int
+    pid: int
+    began_at: float
+    restarts: int
+    state: ProcessState
+    leaving: bool
+
+
+class Fallen(Struct, frozen=True):
+    """One that ended while nobody watched."""
+
+    process: str
+    kind: Kind
+    pool: str
+    incarnation: int
+    restarts: int
+
+
+class TookOver(Struct, frozen=True):
+    """In place of `Begun`: an earlier supervisor has died, and its cluster goes on with this one.
+
+    `listen` is where clients connect, `began_at` when the cluster began, in monotonic seconds.
+    """
+
+    listen: str
+    began_at: float
+    survivors: tuple[Survivor, ...] = ()
+    fallen: tuple[Fallen, ...] = ()
+    memory: Memory = Memory()
+
+
+class Lent(Struct, frozen=True):
+    """An adopted server has handed us its listening socket."""
+
+    process: str
+    incarnation: int
 
 
 class Ticked(Struct, frozen=True):
@@ -118,16 +167,6 @@ class Asker(Struct, frozen=True):
     request: int
 
 
-class Looked(Struct, frozen=True):
-    """What `Look` has shown: whether the process has worked since the look before, None at the first; the request that
-    a worker runs by its notes, "" for none, None where it keeps no notes."""
-
-    process: str
-    incarnation: int
-    works: bool | None
-    request: str | None
-
-
 class DumpTaken(Struct, frozen=True):
     """What came of `TakeDump`: `how` is "asked" for the supervisor's own, "signal", or "none": `text` says why."""
 
@@ -141,7 +180,6 @@ Order = (
     control.Scale
     | control.Kill
     | control.Restart
-    | control.ReloadOrder
     | control.DrainOrder
     | control.ResumeOrder
     | control.DumpOrder
@@ -155,10 +193,14 @@ class Asked(Struct, frozen=True):
     order: Order
     operator: str
     asker: Asker | None = None
+    at: float = 0.0
+    """Unix seconds."""
 
 
 Event = (
     Begun
+    | TookOver
+    | Lent
     | Ticked
     | Spawned
     | Exited
@@ -167,7 +209,6 @@ Event = (
     | Subscribed
     | Heard
     | Probed
-    | Looked
     | DumpTaken
     | Asked
 )
@@ -209,16 +250,11 @@ class Signal(Struct, frozen=True):
 
 
 class SignalStray(Struct, frozen=True):
-    """SIGKILL a child that is not in the books: a worker whose zygote died before it could say so."""
+    """SIGKILL a process of the cluster that is not in the books: a worker that was forked, and whoever should have told
+    or written that down has died before. `process` is the id that it goes by, "" where that is not known."""
 
     pid: int
-
-
-class Look(Struct, frozen=True):
-    """Look closely at a process that is silent; `Looked` follows."""
-
-    process: str
-    incarnation: int
+    process: str = ""
 
 
 class TakeDump(Struct, frozen=True):
@@ -229,7 +265,7 @@ class TakeDump(Struct, frozen=True):
 
 
 class CloseZygote(Struct, frozen=True):
-    """Close our end: the zygote leaves."""
+    """Tell a zygote that has imported to leave."""
 
     process: str
     incarnation: int
@@ -252,7 +288,6 @@ Answerable = (
     | control.Scaled
     | control.Killed
     | control.Restarted
-    | control.Reloaded
     | control.Drained
     | control.Resumed
     | control.Dumps
@@ -292,7 +327,15 @@ class ShowProgress(Struct, frozen=True):
 
 
 class CameUp(Struct, frozen=True):
-    """Every process has said READY for the first time."""
+    """Every process has said READY for the first time.
+
+    After an adoption: so many processes were `adopted`, so many `started` beside them, and these `failing` ones are
+    not up, which ends no cluster that serves.
+    """
+
+    adopted: int = 0
+    started: int = 0
+    failing: tuple[str, ...] = ()
 
 
 class StartFailure(Struct, frozen=True):
@@ -322,7 +365,6 @@ Action = (
     | Fork
     | Signal
     | SignalStray
-    | Look
     | TakeDump
     | CloseZygote
     | CloseListeners

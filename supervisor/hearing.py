@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from primectl.wire.control import Hello, process_topic
 from primectl.wire.stats import (
     Acknowledged,
     Dumped,
@@ -14,30 +15,38 @@ from primectl.wire.stats import (
     WorkerSample,
     WorkerStuck,
 )
-from supervisor import health, plan
+from supervisor import plan
+from supervisor.adoption import Adoption
 from supervisor.aggregate import is_sound
 from supervisor.books import Books
 from supervisor.drains import Draining
 from supervisor.dumps import Dumping
-from supervisor.events import SUPERVISOR, DumpTaken, Kind, Looked, Probed, SignalStray
+from supervisor.events import SUPERVISOR, Broadcast, DumpTaken, Kind, Probed, SignalStray
 from supervisor.lifecycle import READY
 from supervisor.lifecycle import ProcessState as S
+from supervisor.liveness import Liveness, liveness
 from supervisor.lives import Lives
 from supervisor.output import Output
 from supervisor.process import Process
-from supervisor.vitals import Finding
 
 STOPPED_S = 3.0
 """A process that has been stopped (SIGSTOP) for so long is killed and replaced: what it holds waits, and nobody may
 come to let it go on. Shorter pauses are somebody's business; a debugger's (state `t`) never count."""
 
 
+STRANGERS_A_BEAT = 64
+"""Senders that are in no book and are asked who they are."""
+
+
 class Hearing:
     """Enters in the books what is heard, and tells what an operator should know of it."""
 
-    def __init__(self, books: Books, out: Output, lives: Lives, dead_letters_file: str) -> None:
+    def __init__(self, books: Books, out: Output, adoption: Adoption, lives: Lives, dead_letters_file: str) -> None:
         self._books = books
         self._out = out
+        self._adoption = adoption
+        self._strangers: set[str] = set()
+        """Greeted since the last beat."""
         self._lives = lives
         self._dead_letters_file = dead_letters_file
         self._told_dead_letters = 0
@@ -55,12 +64,10 @@ class Hearing:
             self._out.count("lost_reports", min(envelope.sequence - process.sequence - 1, 1 << 32))
         process.sequence = envelope.sequence
         process.heard_at = now
-        process.health.heard()
         match report:
             case WorkerSample():
                 process.jobs, process.busy, process.job_s = report.jobs, report.busy, report.job_s
                 process.counters = report.counters
-                process.health.request, process.health.pulse_s = report.request, report.pulse_s
             case ProxySample():
                 if process.kind is Kind.PROXY and process.alive:
                     self._heard_proxy(process, report, now)
@@ -69,6 +76,7 @@ class Hearing:
             case Ready():
                 if process.state is S.STARTING:
                     self._lives.became_ready(process, now)
+                self._adoption.heard_from(process, now)
             case WorkerStuck():
                 if process.kind is Kind.PROXY:
                     self._stuck(report, now)
@@ -109,17 +117,27 @@ class Hearing:
         process.jobs = sample.requests
         process.counters = sample.counters
         if process.alive:
+            if process.adopted and not self._books.front.knows(process.id):
+                self._told_dead_letters += sample.counters.get("dead_letters", 0)  # an earlier supervisor has told
             self._books.front.add(process.id, process.incarnation, sample, now)
         if sample.draining and self._books.stopping is not None:
             self._books.stopping.finished[process.id] = sample.counters.get("finished", 0)
             self._books.stopping.cancelled[process.id] = sample.counters.get("cancelled", 0)
 
     def _heard_stranger(self, envelope: ReportEnvelope, process: Process | None) -> None:
-        """Word from an earlier life, from nobody we know, or from a worker whose zygote died before it told of it."""
+        """Word from an earlier life, from nobody we know, or from a process that was started while whoever should have
+        told or written it down died: its zygote, an earlier supervisor. That one is asked for its pid, and ended."""
         ours = self._lives.is_ours(envelope.incarnation)
         self._out.count("stale_reports" if ours else "unknown_senders")
-        if process is not None and process.kind is Kind.WORKER and isinstance(envelope.report, Ready):
-            self._out.add(SignalStray(envelope.report.pid))
+        if isinstance(envelope.report, Ready):
+            self._out.add(SignalStray(envelope.report.pid, envelope.sender))
+        elif envelope.sender not in self._strangers and len(self._strangers) < STRANGERS_A_BEAT:
+            self._strangers.add(envelope.sender)
+            self._out.add(Broadcast(process_topic(envelope.sender), Hello()))
+
+    def forget_strangers(self) -> None:
+        """A beat is over."""
+        self._strangers.clear()
 
     def dump_taken(self, event: DumpTaken) -> None:
         for dumping in self._dumping():
@@ -153,20 +171,20 @@ class Hearing:
             isinstance(operation, Draining) and operation.pool == pool for operation in self._books.desk.operations
         )
 
-    def looked(self, event: Looked) -> None:
-        process = self._books.current(event.process, event.incarnation)
-        if process is not None:
-            process.health.looked(event.works, event.request)
-
-    def judge_health(self, now: float) -> None:
-        """Tell of those who are silent, and put down who is dead inside."""
-        for verdict in health.verdicts(self._books, now):
-            process = verdict.process
-            kind = {Finding.WELL: "heard", Finding.DEAD: "unresponsive"}.get(verdict.finding, "silent")
-            self._out.tell(kind, process.id, verdict.text)
-            if verdict.doom:
-                self._lives.put_down(process, verdict.doom, now)
-        self._out.extend(health.to_look_at(self._books, now))
+    def look_for_silence(self, now: float) -> None:
+        for process in self._books.processes.values():
+            if process.state is not S.RUNNING or process.kind is Kind.ZYGOTE:
+                continue
+            health = liveness(now - process.heard_at)
+            if health is process.liveness:
+                continue
+            if health is Liveness.HEALTHY:
+                self._out.tell("heard", process.id, f"{process.id} is heard again")
+            else:
+                self._out.tell(
+                    "silent", process.id, f"{process.id} has not been heard for {now - process.heard_at:.0f} s"
+                )
+            process.liveness = health
 
     def tell_of_dead_letters(self) -> None:
         count = self._books.front.dead_letters - self._told_dead_letters

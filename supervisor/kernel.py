@@ -6,23 +6,22 @@ A pidfd names one life of a process: a signal through it never hits a later owne
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import select
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-
-from supervisor.vitals import Thread
 
 _PR_SET_CHILD_SUBREAPER = 36
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STAT_BYTES = 4096
 _ENDED = frozenset((b"Z", b"X"))
-_WANTS = frozenset((b"R", b"D", b"t"))
-"""Running or about to, waiting for a disk, held by a debugger."""
+_PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
 
 
 def become_subreaper() -> None:
@@ -77,6 +76,11 @@ def user_of(pid: int) -> int | None:
         return None
 
 
+def age_s(ticks: int) -> float:
+    """How long ago a process began that has these `start_ticks`."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / _TICKS_PER_S
+
+
 Limit = tuple[int, int]
 """Soft and hard."""
 
@@ -119,25 +123,6 @@ def send(pidfd: int, number: int) -> bool:
     return True
 
 
-def threads(pid: int) -> dict[int, Thread]:
-    """What the threads of a process have done so far; empty when it has ended. 20 µs a thread."""
-    found: dict[int, Thread] = {}
-    with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            # A thread that ends meanwhile has nothing more to tell.
-            with suppress(OSError):
-                stat = (task / "stat").read_bytes()
-                fields = stat[stat.rindex(b")") + 2 :].split(b" ", 14)
-                sleeps = next(
-                    int(line.split()[1])
-                    for line in (task / "status").read_bytes().splitlines()
-                    if line.startswith(b"voluntary_ctxt_switches:")
-                )
-                cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-                found[int(task.name)] = Thread(cpu_s, sleeps, fields[0] in _WANTS)
-    return found
-
-
 def catches(pid: int, number: int) -> bool:
     """Whether a process has a handler for a signal (SigCgt of proc_pid_status(5))."""
     with suppress(OSError), open(f"/proc/{pid}/status", "rb") as status:
@@ -152,6 +137,43 @@ def end_group(leader: int) -> None:
     cannot have gone to anybody else."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
+
+
+def end_foreign_group(pidfd: int, leader: int, start_ticks: int) -> None:
+    """SIGKILL what a process that is no child of ours has left in its group: it may have been reaped already.
+
+    The kernel is asked by pidfd, which names this leader's group and no later one of its number. Before Linux 6.9 that
+    is unknown to it; then members are looked for: while there is one, the number cannot go to another process, so
+    where another process has it, there is none, and each member is checked once more behind a pidfd of its own.
+    """
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+    except (ProcessLookupError, PermissionError):
+        return
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        end_members(leader, start_ticks)
+
+
+def end_members(leader: int, ticks: int) -> None:
+    """The same by looking for who is in the session that the process led."""
+    if start_ticks(leader) not in (None, ticks):
+        return
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and _session(int(entry.name)) == leader:
+            with suppress(ProcessLookupError):
+                pidfd = os.pidfd_open(int(entry.name))
+                if _session(int(entry.name)) == leader:
+                    send(pidfd, signal.SIGKILL)
+                os.close(pidfd)
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def dead_child() -> int | None:

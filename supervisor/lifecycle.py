@@ -40,6 +40,8 @@ class Change(Enum):
     """What moves a process from one state to another."""
 
     START_ASKED = "start asked"
+    ADOPTED = "adopted"
+    """It runs already: an earlier supervisor has started it."""
     BECAME_READY = "became ready"
     RETIRE_ASKED = "retire asked"
     KILL_ASKED = "kill asked"
@@ -63,7 +65,7 @@ TRANSITIONS: Mapping[ProcessState, Mapping[Change, ProcessState]] = {
     S.DRAINING: {C.KILL_ASKED: S.STOPPING, C.ENDED: S.EXITED},
     S.STOPPING: {C.ENDED: S.EXITED},
     S.BACKOFF: {C.RETRY_DUE: S.STARTING, C.RETRIES_SPENT: S.FAILED, C.NOT_WANTED: S.EXITED},
-    S.EXITED: {C.START_ASKED: S.STARTING},
+    S.EXITED: {C.START_ASKED: S.STARTING, C.ADOPTED: S.STARTING},
     S.FAILED: {C.START_ASKED: S.STARTING, C.NOT_WANTED: S.EXITED},
 }
 

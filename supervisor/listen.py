@@ -2,6 +2,8 @@
 
 They stay open while a server is replaced, so connections wait in the kernel's queue instead of being refused. With
 several server processes each has a socket of its own on the same port (SO_REUSEPORT), and the kernel spreads clients.
+
+A supervisor that takes over from one that died has none of them at first: its servers lend theirs (`lending`).
 """
 
 from __future__ import annotations
@@ -26,45 +28,95 @@ KEY = "server.listen"
 class Listeners:
     """Bound and listening sockets, one a server process."""
 
-    def __init__(self, listen: str, processes: int) -> None:
-        """Raises StartFailed when the address is taken or not ours, ConfigError when it is none."""
-        self.sockets: list[socket.socket] = []
-        self._unix_path: str | None = None
-        address = parse_listen(listen)
-        if address.scheme == "unix":
-            self._unix_path = address.path
-            # One path is one socket: all servers accept from it.
-            self.sockets = [_bind_unix(self._unix_path)] * processes
-            self._inode = Path(self._unix_path).lstat().st_ino
-            self.url = listen
+    def __init__(self, listen: str, processes: int, *, bound: bool = False) -> None:
+        """`bound`: servers that an earlier supervisor has started hold the sockets already, and may lend them.
+
+        Raises StartFailed when the address is taken or not ours, ConfigError when it is none.
+        """
+        self.url = listen
+        self._address = parse_listen(listen)
+        self._processes = processes
+        self._by_server: dict[int, socket.socket] = {}
+        self._inode = -1
+        self._closed = False
+        if bound:
+            self._note_inode()
             return
-        port = address.port
         try:
-            for _ in range(processes):
-                bound = _bind_tcp(address.host, port, shared=processes > 1, first=not self.sockets)
-                self.sockets.append(bound)
-                port = bound.getsockname()[1]
+            for server in range(1, processes + 1):
+                self._bind(server, first=server == 1)
         except BaseException:
             self.close()
             raise
-        self.url = str(structs.replace(address, port=port))
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """Those that we have."""
+        return list(dict.fromkeys(self._by_server.values()))
 
     def fd(self, server: int) -> int:
-        """For server number `server`, the first being 1; -1 once closed."""
-        return self.sockets[server - 1].fileno()
+        """For server number `server`, the first being 1; -1 once closed.
+
+        Where nobody has lent us a socket it is bound anew. Raises StartFailed when that cannot be.
+        """
+        if self._closed:
+            return -1
+        if server not in self._by_server:
+            self._bind(server, first=False)
+        return self._by_server[server].fileno()
+
+    def has(self, server: int) -> bool:
+        return server in self._by_server
+
+    def take(self, server: int, lent: socket.socket) -> bool:
+        """Have a server's own socket. False, and it is closed, when we have one or it listens elsewhere."""
+        if self._closed or server in self._by_server or not self._is_ours(lent):
+            lent.close()
+            return False
+        self._have(server, lent)
+        return True
 
     def close(self) -> None:
         """Our copies; servers have theirs."""
+        self._closed = True
         for bound in self.sockets:
             bound.close()
 
     def remove(self) -> None:
         """The socket's file, if it is still ours."""
-        if self._unix_path is None:
+        if self._address.scheme == "unix":
+            with suppress(FileNotFoundError):
+                if Path(self._address.path).lstat().st_ino == self._inode:
+                    Path(self._address.path).unlink()
+
+    def _bind(self, server: int, *, first: bool) -> None:
+        address = self._address
+        if address.scheme == "unix":
+            self._have(server, _bind_unix(address.path))
             return
-        with suppress(FileNotFoundError):
-            if Path(self._unix_path).lstat().st_ino == self._inode:
-                Path(self._unix_path).unlink()
+        bound = _bind_tcp(address.host, address.port, shared=self._processes > 1, first=first)
+        self._have(server, bound)
+        self._address = structs.replace(address, port=bound.getsockname()[1])
+        self.url = str(self._address)
+
+    def _have(self, server: int, bound: socket.socket) -> None:
+        # One path is one socket: all servers accept from it.
+        shared = self._address.scheme == "unix"
+        self._by_server.update(dict.fromkeys(range(1, self._processes + 1), bound) if shared else {server: bound})
+        self._note_inode()
+
+    def _note_inode(self) -> None:
+        if self._address.scheme == "unix":
+            with suppress(FileNotFoundError):
+                self._inode = Path(self._address.path).lstat().st_ino
+
+    def _is_ours(self, lent: socket.socket) -> bool:
+        if not lent.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return False
+        name = lent.getsockname()
+        if self._address.scheme == "unix":
+            return bool(name == self._address.path)
+        return isinstance(name, tuple) and bool(name[1] == self._address.port)
 
 
 def _bind_tcp(host: str, port: int, *, shared: bool, first: bool) -> socket.socket:

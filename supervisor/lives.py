@@ -23,6 +23,7 @@ from primectl.wire.control import (
 )
 from primectl.wire.stats import ClusterState
 from supervisor import plan
+from supervisor.adoption import Adoption
 from supervisor.books import Books
 from supervisor.causes import cause_of, last_words
 from supervisor.events import (
@@ -36,6 +37,7 @@ from supervisor.events import (
     SignalStray,
     Spawned,
     StartFailure,
+    TookOver,
 )
 from supervisor.lifecycle import LEAVING, READY, Change
 from supervisor.lifecycle import ProcessState as S
@@ -61,6 +63,7 @@ class Lives:
         self,
         books: Books,
         out: Output,
+        adoption: Adoption,
         *,
         incarnation: int,
         jitter: Callable[[], float],
@@ -69,6 +72,7 @@ class Lives:
         """`incarnation` is above all earlier ones; `jitter` gives numbers of 0 to 1."""
         self._books = books
         self._out = out
+        self._adoption = adoption
         self._first_incarnation = self._incarnation = incarnation
         self._jitter = jitter
         self._give_up_start = on_start_failure
@@ -116,8 +120,20 @@ class Lives:
             case _:
                 assert_never(step)
 
+    def take_over(self, event: TookOver, now: float) -> None:
+        """Go on with the processes that an earlier supervisor has left."""
+        for process, was in self._adoption.begin(event, now):
+            if was is S.STARTING:
+                process.deadline = now + self._start_timeout_s(process)
+            elif was is S.STOPPING:
+                self._force(process, now)
+            elif was is S.DRAINING:
+                self._retire(process, now)
+
     def tick(self, now: float) -> None:
         """Look after those who want attention by now."""
+        for process in self._adoption.tick(now):
+            self.became_ready(process, now)
         for process in list(self._books.processes.values()):
             if process.hello_at is not None and now >= process.hello_at:
                 self._greet_again(process, now)
@@ -231,10 +247,11 @@ class Lives:
 
     def became_ready(self, process: Process, now: float) -> None:
         process.change(Change.BECAME_READY)
-        process.ready_at = process.heard_at = now
+        process.ready_at = process.began_at if process.is_known else now
+        process.heard_at = now
         process.deadline = process.hello_at = None
         self._out.moved = True
-        if process.kind is Kind.PROXY:
+        if process.kind is Kind.PROXY and not process.is_known:
             self._proxy_is_ready(process, now)
         if process.kind is Kind.WORKER:
             self._out.extend(self._books.drains[process.pool].worker_is_ready(process.id, now))
@@ -242,6 +259,7 @@ class Lives:
             self._books.told_readiness = None
         if process.kind is Kind.ZYGOTE:
             process.cause = ""
+            self._adoption.zygote_is_ready(process.pool)
         if process.crashed:
             process.crashed = False
             self._out.tell("ready", process.id, f"{process.id} is back")
@@ -250,7 +268,9 @@ class Lives:
         """What it must know before it deals, then to all that it is there."""
         if proxy.restarts:
             served = [
-                (worker.id, worker.incarnation) for worker in self._books.workers(proxy.pool) if worker.state in READY
+                (worker.id, worker.incarnation)
+                for worker in self._books.workers(proxy.pool)
+                if worker.state in READY or (worker.is_known and worker.alive)
             ]
             self._out.add(Broadcast(process_topic(proxy.id), Roster(served)))
         self._out.extend(self._books.drains[proxy.pool].proxy_is_ready(now))
@@ -294,7 +314,7 @@ class Lives:
         process.change(Change.RETIRE_ASKED)
         process.deadline = now + NUDGE_S
         process.retire_command = self._out.next_command()
-        if process.kind is Kind.ZYGOTE:
+        if process.kind is Kind.ZYGOTE and was is S.RUNNING:
             self._out.add(CloseZygote(process.id, process.incarnation))
         elif not process.asked_for:
             self.ended(process, 0, (), now)
@@ -358,7 +378,7 @@ class Lives:
             process.last_lines = last_words(tail)
         elif not (process.kind is Kind.ZYGOTE and process.cause and status == 1):
             # A zygote whose handler failed has given its own cause, better than its exit status.
-            process.cause = cause_of(status, tail, oom=oom)
+            process.cause = _cause(process, status, tail, oom=oom)
             process.last_lines = last_words(tail)
         if self._books.state is ClusterState.STARTING:
             what = f"{process.id} did not come up: {process.cause}"
@@ -369,7 +389,9 @@ class Lives:
         served = process.kind is Kind.WORKER and process.jobs > 0
         # A zygote that hangs was READY once, and is no good all the same.
         ready_s = None if timed_out else process.ready_s(now)
-        self._back_off(process, End(status, ready_s, served, oom), now)
+        # Of an adopted one that has lived well, nothing tells that its end was its own fault.
+        told = -signal.SIGKILL if status is None and process.adopted else status
+        self._back_off(process, End(told, ready_s, served, oom), now)
 
     def _back_off(self, process: Process, end: End, now: float) -> None:
         process.crashed = True
@@ -387,6 +409,7 @@ class Lives:
         self._out.tell("crashed", process.id, f"{process.id} ended: {cause}; {when}", cause=cause, lines=lines)
 
     def _say_gone(self, process: Process) -> None:
+        self._adoption.gone(process)
         gone = ProcessGone(process.id, process.incarnation)
         topics: tuple[str, ...] = ()
         match process.kind:
@@ -425,3 +448,11 @@ class Lives:
                 process.deadline = None
             else:
                 self.ended(process, None, (), now)
+
+
+def _cause(process: Process, status: int | None, tail: tuple[str, ...], *, oom: bool) -> str:
+    if status is None and process.adopted:
+        return "ended; its exit status is unknown, since an earlier supervisor started it"
+    if status is None and not process.pid and tail:  # it never came to be, and this is why
+        return plan.printable(tail[-1])
+    return cause_of(status, tail, oom=oom)

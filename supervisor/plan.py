@@ -30,7 +30,7 @@ class Wanted(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """A process as it is. `leaving`: it was retired for good; `retry_at`: when a process in backoff may start;
+    """A process as it is. `leaving`: it was retired for good; `retry_at`: when a process that has ended may start;
     `drained`: an operator has set this worker aside; `extra`: it is above the pool's size, for the time of a reload."""
 
     id: str
@@ -131,7 +131,7 @@ def reconcile(wanted: Wanted, observed: Sequence[Seen], now: float) -> list[Step
 def _may_start(seen: Seen, now: float) -> bool:
     if seen.state is S.BACKOFF:
         return seen.retry_at is not None and now >= seen.retry_at
-    return seen.state is S.EXITED
+    return seen.state is S.EXITED and (seen.retry_at is None or now >= seen.retry_at)
 
 
 def _members(wanted: Wanted, observed: Sequence[Seen]) -> list[Start]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from supervisor.events import Birthright, Kind
+from supervisor.events import Birthright, Kind, Survivor
 from supervisor.lifecycle import ALIVE, Change, ProcessState, after
+from supervisor.liveness import Liveness
 from supervisor.plan import Seen
 from supervisor.restart import CrashRecord
-from supervisor.vitals import Health
 
 
 class Moved(NamedTuple):
@@ -28,6 +28,7 @@ class Process:
 
     __slots__ = (
         "acknowledged",
+        "adopted",
         "asked_for",
         "began_at",
         "blamed",
@@ -42,16 +43,17 @@ class Process:
         "extra",
         "forced",
         "generation",
-        "health",
         "heard_at",
         "hello_at",
         "id",
         "incarnation",
+        "is_known",
         "job_s",
         "jobs",
         "kind",
         "last_lines",
         "leaving",
+        "liveness",
         "moves",
         "number",
         "pid",
@@ -98,6 +100,10 @@ class Process:
     def _forget_life(self) -> None:
         """What belongs to one life only."""
         self.pid = 0
+        self.adopted = False
+        """An earlier supervisor has started it: it is no child of ours, and nobody learns its exit status."""
+        self.is_known = False
+        """It was READY under that supervisor, which has told the others so."""
         self.asked_for = False
         """Its fork or exec has been ordered; a worker without waits for its zygote."""
         self.began_at = 0.0
@@ -117,7 +123,7 @@ class Process:
         self.acknowledged = False
         self.heard_at = 0.0
         self.sequence = 0
-        self.health = Health()
+        self.liveness = Liveness.HEALTHY
         self.jobs = 0
         self.busy = False
         self.job_s = 0.0
@@ -155,9 +161,22 @@ class Process:
         self.incarnation = incarnation
         self.began_at = now
 
+    def adopt(self, survivor: Survivor, now: float) -> None:
+        """A life that an earlier supervisor has begun and that goes on."""
+        self.change(Change.ADOPTED)
+        self.incarnation = survivor.incarnation
+        self.restarts = survivor.restarts
+        self.leaving = survivor.leaving
+        self.pid = survivor.pid
+        self.adopted = self.asked_for = True
+        self.is_known = survivor.state is not ProcessState.STARTING
+        self.began_at = survivor.began_at
+        self.heard_at = now
+
     def seen(self, busy: bool, drained: bool) -> Seen:
         """What `plan` needs to know of it."""
-        retry_at = self.deadline if self.state is ProcessState.BACKOFF else None
+        may_wait = self.state in (ProcessState.BACKOFF, ProcessState.EXITED)
+        retry_at = self.deadline if may_wait else None
         return Seen(
             self.id, self.kind, self.pool, self.number, self.state, busy, self.leaving, retry_at, drained, self.extra
         )

@@ -21,7 +21,7 @@ import uvloop
 from msgspec import structs
 
 from primectl.clock import Clock, SystemClock
-from primectl.config.model import Config
+from primectl.config.model import Config, ServerConfig
 from primectl.config.topology import ClusterFile, Place
 from primectl.control.log import ProcessLog
 from primectl.errors import ConfigError, StartFailed
@@ -51,7 +51,6 @@ from supervisor.events import (
     Heard,
     Kind,
     Leave,
-    Look,
     Order,
     ShowProgress,
     Signal,
@@ -64,12 +63,12 @@ from supervisor.events import (
     Ticked,
     zygote_ids,
 )
-from supervisor.examine import Examiner
+from supervisor.keeping import Keeping
+from supervisor.lending import Lending
 from supervisor.listen import Listeners
 from supervisor.logtail import LogTail
 from supervisor.plan import nearest, printable
 from supervisor.probe import Probe
-from supervisor.reload import RELOAD_FAILED
 from supervisor.spawn import PROGRAMS, Programs, Spawner
 from supervisor.stackfile import StackFiles
 from supervisor.zygotes import Zygotes
@@ -80,9 +79,7 @@ HOUSEKEEPING_ROUNDS = 4
 LAST_WAIT_S = 1.0
 """For children that even SIGKILL does not end at once."""
 EVENTS_A_TURN = 1000
-ALARMING = frozenset(
-    {"crashed", "fatal", "silent", "start_failed", "stuck", "suspended", "unresponsive", "dead_letter"}
-)
+ALARMING = frozenset({"crashed", "fatal", "silent", "start_failed", "stuck", "suspended", "dead_letter"})
 """Events that the log has as warnings."""
 FAULT = 70
 """Exit status of a supervisor that failed itself (EX_SOFTWARE of sysexits.h)."""
@@ -108,7 +105,7 @@ class Hooks(msgspec.Struct, frozen=True):
     """What the one who starts a supervisor wants to know of it."""
 
     on_progress: Callable[[str], None]
-    on_ready: Callable[[ClusterSnapshot], None]
+    on_ready: Callable[[ClusterSnapshot, CameUp], None]
     report: Callable[[Stopped], None]
 
 
@@ -119,7 +116,7 @@ def serve(
     import_path: str,
     *,
     on_progress: Callable[[str], None] = lambda _: None,
-    on_ready: Callable[[ClusterSnapshot], None] = lambda _: None,
+    on_ready: Callable[[ClusterSnapshot, CameUp], None] = lambda _, __: None,
     report: Callable[[Stopped], None] = lambda _: None,
     capture: bool = False,
     programs: Programs = PROGRAMS,
@@ -141,20 +138,22 @@ def serve(
     setproctitle.setproctitle(f"primectl: {config.cluster.name}/supervisor")
     clean = False
     try:
-        ended = adopt.end_leftovers(adopt.leftovers(place), clock)
-        if ended:
-            log.warn(f"ended what an earlier supervisor had left running: {', '.join(ended)}")
+        estate = _take_over(place, config, log, clock)
+        wanted, cluster = cluster, cluster if estate is None or estate.cluster is None else estate.cluster
         try:
-            listeners = Listeners(config.server.listen, config.server.processes)
+            listeners = _listeners(cluster.config.server, estate)
         except (ConfigError, StartFailed) as error:
             log.error(str(error))
-            clean = True
+            clean = estate is None
             raise
         kernel.become_subreaper()
-        runtime.write_cluster_file(cluster)
+        if estate is None:
+            runtime.write_cluster_file(cluster)
+        elif wanted != cluster:
+            log.warn("the config has changed since the cluster was started, which goes on as it was; `primectl apply`")
         hooks = Hooks(on_progress, on_ready, report)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            supervisor = Supervisor(cluster, listeners, log, clock, runner.get_loop(), hooks, programs)
+            supervisor = Supervisor(cluster, listeners, log, clock, runner.get_loop(), hooks, programs, estate)
             try:
                 outcome = runner.run(supervisor.run())
             except Exception:
@@ -173,9 +172,35 @@ def serve(
         return 0
     finally:
         if clean:
-            runtime.remove_files(place, config, lock)
+            runtime.remove_files(place, cluster.config, lock)
         else:
             lock.release()
+
+
+def _take_over(place: Place, config: Config, log: ProcessLog, clock: Clock) -> adopt.Estate | None:
+    """What an earlier supervisor has left, if the cluster goes on with it; what it shall not go on with is ended."""
+    estate = adopt.Estate(place)
+    if not estate.alive:
+        return None
+    if config.supervisor.orphans == "adopt" and estate.cluster is not None:
+        return estate
+    with estate:
+        log.warn(f"ended what an earlier supervisor had left running: {', '.join(estate.end(clock))}")
+    return None
+
+
+def _listeners(server: ServerConfig, estate: adopt.Estate | None) -> Listeners:
+    """Bound, unless servers that live have them. Where none does, they are bound where clients have known them."""
+    if estate is None:
+        return Listeners(server.listen, server.processes)
+    return Listeners(estate.state.listen or server.listen, server.processes, bound=estate.has_server)
+
+
+def _first_incarnation(clock: Clock, estate: adopt.Estate | None) -> int:
+    """Above all earlier ones: the wall clock grows, in milliseconds, which leaves room for what we count up. Should it
+    have been set back, those that run tell how far it had been."""
+    known = [entry.incarnation for entry in estate.state.processes] if estate is not None else []
+    return max(int(clock.wall() * 1000), *known, 0)
 
 
 class Supervisor:
@@ -190,7 +215,9 @@ class Supervisor:
         loop: asyncio.AbstractEventLoop,
         hooks: Hooks,
         programs: Programs,
+        estate: adopt.Estate | None,
     ) -> None:
+        """`estate` is what an earlier supervisor has left and this one takes over."""
         self._place = cluster.place
         self._config = cluster.config
         self._listeners = listeners
@@ -204,7 +231,7 @@ class Supervisor:
         self._fault: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._rounds = 0
-        self._boot = kernel.boot_id()
+        self._estate = estate
         with ExitStack() as opened:
             self._eventlog = EventLog(self._place.events_file)
             opened.callback(self._eventlog.close)
@@ -223,7 +250,6 @@ class Supervisor:
         self._spawner = Spawner(loop, cluster, listeners, self._emit, programs, kernel.raise_open_files())
         self._zygotes = Zygotes(loop, self._spawner, self._place.log_file, self._emit, log)
         self._stack_files = StackFiles(loop, self._place, self._spawner, self._emit)
-        self._examiner = Examiner(self._place, clock)
         self._probe = Probe(clock)
         self._logtail = LogTail(self._place)
         self._listened_to: set[bytes] = set()
@@ -231,11 +257,19 @@ class Supervisor:
             cluster.config,
             config_path=cluster.config_path,
             dead_letters_file=self._place.dead_letters_file,
-            # Grows with every supervisor, since the wall clock does; milliseconds leave room for what it counts up.
-            incarnation=int(clock.wall() * 1000),
+            incarnation=_first_incarnation(clock, estate),
             pid=os.getpid(),
             jitter=random.random,  # an operator's luck, no secret
         )
+        self._keeping = Keeping(
+            self._place,
+            self._cluster,
+            self._spawner,
+            listeners,
+            began=estate.state.began if estate is not None else clock.wall(),
+            on_fault=self._on_state_fault,
+        )
+        self._lending = None if estate is None else Lending(loop, self._place, listeners, self._emit, log)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -246,7 +280,9 @@ class Supervisor:
             self._loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
         self._probe.add(SUPERVISOR, 0, os.getpid())
         self._go_round()
-        self._emit(Begun(self._listeners.url))
+        # Before all that has come already: what is said of processes means nothing to who does not know them.
+        self._inbox.appendleft(self._begin())
+        self._awake.set()
         try:
             while self._outcome is None:
                 await self._awake.wait()
@@ -270,24 +306,29 @@ class Supervisor:
             self._ask(Ticked())
             deadline = self._cluster.next_deadline()
         self._channel.be_calm(self._cluster.is_calm)
-        if self._spawner.changed:
-            self._write_state()
+        self._keeping.keep_processes()
         self._wake_at(deadline)
 
-    def _write_state(self) -> None:
-        """A disk that is full costs the next supervisor its knowledge, not this one its life; tried again each turn."""
-        try:
-            adopt.write_state(self._place, self._boot, self._spawner.entries())
-            self._spawner.changed = False
-        except OSError as error:
-            if not self._channel.counters.get("state_not_written"):
-                self._log.error(f"{self._place.state_file} cannot be written: {error.strerror}")
-            self._channel.count("state_not_written")
+    def _begin(self) -> Event:
+        """A cluster of our own, or one that runs already."""
+        if self._estate is None:
+            return Begun(self._listeners.url)
+        event = adopt.took_over(self._estate, self._listeners.url, self._clock)
+        for survivor in self._estate.hand_over():
+            self._spawner.adopt(survivor)
+            self._probe.add(survivor.entry.id, survivor.entry.incarnation, survivor.entry.pid)
+        return event
+
+    def _on_state_fault(self, text: str) -> None:
+        if not self._channel.counters.get("state_not_written"):
+            self._log.error(text)
+        self._channel.count("state_not_written")
 
     def _ask(self, *events: Event) -> None:
         for event in events:
             self._bookkeeping(event)
         actions = self._cluster.handle_all(events, self._clock.monotonic())
+        self._keeping.keep_orders()
         # What is only written down comes last: the deaths of 64 workers are with their proxy before one is logged.
         for action in sorted(actions, key=lambda action: isinstance(action, Tell)):
             self._perform(action)
@@ -298,6 +339,8 @@ class Supervisor:
             # What it said last is read first: a server's final count, the births that a zygote has told.
             self._channel.drain_reports()
             self._zygotes.hear_out(event.process, event.incarnation)
+            if self._lending is not None:
+                self._lending.receive()
         self._inbox.append(event)
         self._awake.set()
 
@@ -336,9 +379,8 @@ class Supervisor:
             case Signal():
                 self._spawner.signal(action.process, action.incarnation, action.number)
             case SignalStray():
-                self._spawner.kill_stray(action.pid)
-            case Look():
-                self._look_closer(action)
+                if self._spawner.kill_stray(action.pid, action.process):
+                    self._log.warn(f"ended process {action.pid}, which went by {action.process} and was in no book")
             case TakeDump():
                 self._stack_files.take(action)
             case CloseZygote():
@@ -353,7 +395,7 @@ class Supervisor:
             case ShowProgress():
                 self._hooks.on_progress(action.text)
             case CameUp():
-                self._hooks.on_ready(self._snapshot())
+                self._hooks.on_ready(self._snapshot(), action)
             case Leave():
                 self._outcome = action.outcome
                 self._awake.set()
@@ -362,12 +404,8 @@ class Supervisor:
 
     def _tell(self, tell: Tell) -> None:
         self._eventlog.add(self._clock.wall(), tell)
-        if tell.kind == STATE:
-            return
-        by = f" (by {tell.operator})" if tell.operator else ""
-        if tell.kind == RELOAD_FAILED:
-            self._log.error(f"{tell.text}{by}", "\n".join(tell.lines))
-        else:
+        if tell.kind != STATE:
+            by = f" (by {tell.operator})" if tell.operator else ""
             level = self._log.warn if tell.kind in ALARMING else self._log.info
             level(f"{tell.text}{by}")
 
@@ -386,14 +424,15 @@ class Supervisor:
         """The first stops cleanly, a second kills at once."""
         timeout_s = 0.0 if self._cluster.is_stopping else self._config.supervisor.stop_timeout
         self._log.info(f"{number.name} received")
-        self._emit(Asked(Stop(timeout_s), number.name))
+        self._emit(Asked(Stop(timeout_s), number.name, at=self._clock.wall()))
 
     def _on_request(self, address: bytes, request: Request) -> None:
         asked = api.read(request)
         reply = self._reply_to(asked)
         if reply is None:
             assert isinstance(asked, Order)
-            self._emit(Asked(asked, api.operator(request), Asker(address, request.id)))
+            asker = Asker(address, request.id)
+            self._emit(Asked(asked, api.operator(request), asker, self._clock.wall()))
             return
         status, body = reply
         self._channel.reply(address, Reply(request.id, status, frames.raw(body)))
@@ -471,11 +510,6 @@ class Supervisor:
         if LOGS in self._listened_to and (lines := self._logtail.read()) is not None:
             self._channel.publish(LOGS, lines)
 
-    def _look_closer(self, order: Look) -> None:
-        found = self._spawner.find(order.process, order.incarnation)
-        if found is not None:
-            self._emit(self._examiner.look(order, found.pid, is_worker=found.kind is Kind.WORKER))
-
     def _look(self) -> None:
         for probed in self._probe.turn():
             self._emit(probed)
@@ -490,6 +524,7 @@ class Supervisor:
 
     def _end_what_is_left(self) -> None:
         self._zygotes.close_all()
+        self._spawner.end_adopted(LAST_WAIT_S)
         self._spawner.close()
         if ended := kernel.end_descendants(LAST_WAIT_S):
             self._log.warn(f"ended {ended} processes that handlers had left behind")
@@ -500,5 +535,7 @@ class Supervisor:
         self._logtail.close()
         self._zygotes.close_all()
         self._spawner.close()
+        if self._lending is not None:
+            self._lending.close()
         self._closing.close()
         self._listeners.close()

@@ -17,6 +17,7 @@ from primectl.config.topology import (
     CONTROL,
     DUMP,
     FEED,
+    LISTENERS,
     STATS,
     ClusterFile,
     Place,
@@ -121,7 +122,7 @@ def write_cluster_file(cluster: ClusterFile) -> None:
 def socket_names(config: Config) -> list[str]:
     """Every socket file that a cluster may have; a process that was killed leaves its own behind."""
     pools = [name(pool) for pool in config.pools for name in (pool_in, pool_out)]
-    return [COMMANDS, STATS, FEED, CONTROL, *pools, *(loopback(server) for server in server_ids(config))]
+    return [COMMANDS, STATS, FEED, CONTROL, LISTENERS, *pools, *(loopback(server) for server in server_ids(config))]
 
 
 def remove_files(place: Place, config: Config, lock: Lock) -> None:

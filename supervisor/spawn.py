@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from primectl.config.topology import ClusterFile
+from primectl.config.topology import ClusterFile, server_number
+from primectl.errors import StartFailed
 from supervisor import kernel, sharing
-from supervisor.adopt import Entry
+from supervisor.adopt import Alive, is_of_cluster
 from supervisor.events import Event, Exec, Exited, Kind, Spawned
 from supervisor.listen import Listeners
 from supervisor.logread import last_lines, size
@@ -57,6 +59,8 @@ class Child(NamedTuple):
     pidfd: int
     log_from: int
     start_ticks: int
+    adopted: bool = False
+    """An earlier supervisor has started it: it is no child of ours."""
 
 
 class Spawner:
@@ -94,7 +98,11 @@ class Spawner:
         options = ["--id", order.process, "--incarnation", str(order.incarnation)]
         inherited = -1
         if order.kind is Kind.SERVER:
-            inherited = self._listeners.fd(int(order.process.rpartition(".")[2]))
+            try:
+                inherited = self._listeners.fd(server_number(order.process))
+            except StartFailed as error:
+                self._emit(Exited(order.process, order.incarnation, None, (str(error),)))
+                return
             options += ["--listen-fd", str(INHERITED_FD)]
         self.launch(order, options, inherited)
 
@@ -152,11 +160,31 @@ class Spawner:
             self._emit(Exited(process, incarnation, None, self._tail(process, log_from)))
             return
         child = Child(process, incarnation, kind, pool, pid, pidfd, log_from, kernel.start_ticks(pid) or 0)
-        self._children[process, incarnation] = child
-        self._pids.add(pid)
-        self.changed = True
         self._emit(Spawned(process, incarnation, pid))
-        self._loop.add_reader(pidfd, self._ended, child)
+        self._watch(child)
+
+    def adopt(self, survivor: Alive) -> None:
+        """Take a process into the books that an earlier supervisor has started; its pidfd is ours from now on."""
+        entry, pidfd = survivor
+        self._watch(
+            Child(
+                entry.id,
+                entry.incarnation,
+                entry.role,
+                entry.pool,
+                entry.pid,
+                pidfd,
+                entry.log_from,
+                entry.start_ticks,
+                adopted=True,
+            )
+        )
+
+    def _watch(self, child: Child) -> None:
+        self._children[child.process, child.incarnation] = child
+        self._pids.add(child.pid)
+        self.changed = True
+        self._loop.add_reader(child.pidfd, self._ended, child)
 
     # --- end ----------------------------------------------------------------------------------------------------------
 
@@ -167,28 +195,35 @@ class Spawner:
                 self._killed.add((process, incarnation))
             kernel.send(child.pidfd, number)
 
-    def find(self, process: str, incarnation: int) -> Child | None:
-        """This life of a process, if it has not ended."""
-        return self._children.get((process, incarnation))
-
     def catches(self, process: str, incarnation: int, number: int) -> bool:
         """Whether this life of a process has a handler for a signal."""
-        child = self.find(process, incarnation)
+        child = self._children.get((process, incarnation))
         return child is not None and kernel.catches(child.pid, number)
 
-    def kill_stray(self, pid: int) -> None:
-        """SIGKILL a child that is not in the books; anybody else's process is left alone."""
-        if pid in self._pids or pid not in kernel.children():
-            return
-        pidfd = os.pidfd_open(pid)
-        kernel.send(pidfd, signal.SIGKILL)
+    def kill_stray(self, pid: int, process: str) -> bool:
+        """SIGKILL a process of the cluster that is not in the books: a child of ours, or one that writes the log of the
+        id that it goes by. Anybody else's process is left alone."""
+        if pid in self._pids or pid <= 0:
+            return False
+        try:
+            pidfd = os.pidfd_open(pid)
+        except (OSError, OverflowError):
+            return False
+        # Looked at behind the pidfd: whoever has the number now is who gets the signal.
+        ours = pid in kernel.children() or (process != "" and is_of_cluster(pid, self._place.log_file(process)))
+        if ours:
+            kernel.send(pidfd, signal.SIGKILL)
         os.close(pidfd)
+        return ours
 
     def _ended(self, child: Child) -> None:
         self._loop.remove_reader(child.pidfd)
         if child.kind is not Kind.ZYGOTE:
             # What a handler has started and left behind goes with its worker; a zygote's group is empty.
-            kernel.end_group(child.pid)
+            if child.adopted:
+                kernel.end_foreign_group(child.pidfd, child.pid, child.start_ticks)
+            else:
+                kernel.end_group(child.pid)
         status = kernel.reap(child.pidfd)
         os.close(child.pidfd)
         del self._children[child.process, child.incarnation]
@@ -213,11 +248,18 @@ class Spawner:
 
     # --- the books ----------------------------------------------------------------------------------------------------
 
-    def entries(self) -> list[Entry]:
-        return [
-            Entry(child.process, child.kind, child.pool, child.pid, child.incarnation, child.start_ticks)
-            for child in self._children.values()
-        ]
+    def children(self) -> list[Child]:
+        """All that run, in the order in which they came."""
+        return list(self._children.values())
+
+    def end_adopted(self, patience_s: float) -> int:
+        """SIGKILL those that are no children of ours, and wait for each; how many there were."""
+        adopted = [child for child in self._children.values() if child.adopted]
+        for child in adopted:
+            kernel.send(child.pidfd, signal.SIGKILL)
+        for child in adopted:
+            select.select([child.pidfd], [], [], patience_s)
+        return len(adopted)
 
     def close(self) -> None:
         """Stop watching; children live on."""

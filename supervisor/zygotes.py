@@ -17,6 +17,8 @@ from primectl.wire.zygote import (
     ForkWorkers,
     Imported,
     ImportFailed,
+    Leave,
+    ToZygote,
     Wish,
     encode,
     from_zygote,
@@ -43,7 +45,7 @@ class _Line:
         self.incarnation = order.incarnation
         self.pool = order.pool
         self.channel = channel
-        self.unsent: deque[ForkWorkers] = deque()
+        self.unsent: deque[ToZygote] = deque()
         self.unanswered: deque[dict[Wish, int]] = deque()
         """A packet each: its wishes, and where their logs stood."""
 
@@ -91,7 +93,8 @@ class Zygotes:
     def close(self, order: CloseZygote) -> None:
         line = self._lines.get(order.process)
         if line is not None and line.incarnation == order.incarnation:
-            self._drop(line.process)
+            line.unsent.append(Leave())
+            self._send(line)
 
     def hear_out(self, process: str, incarnation: int) -> None:
         """Read what a zygote that has ended said before."""
@@ -127,7 +130,8 @@ class Zygotes:
                 self._drop(line.process)  # it has ended: its exit says so, and the wishes are asked again
                 return
             line.unsent.popleft()
-            line.unanswered.append({wish: size(self._log_file(wish.worker)) for wish in packet.wishes})
+            if isinstance(packet, ForkWorkers):
+                line.unanswered.append({wish: size(self._log_file(wish.worker)) for wish in packet.wishes})
         self._loop.remove_writer(line.channel.fileno())
 
     def _receive(self, line: _Line) -> None:

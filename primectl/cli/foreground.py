@@ -10,7 +10,7 @@ from typing import Self
 
 from primectl.cli.loglines import Prefixer
 from primectl.cli.render import stopped_text
-from primectl.cli.start import CouldNotStart
+from primectl.cli.start import CouldNotStart, Started, failing_text, started_text
 from primectl.cli.tail import Follower
 from primectl.cli.terminal import has_colour, silence_stdout, tell
 from primectl.config.load import Loaded
@@ -64,10 +64,14 @@ class MergedLog:
 
 def run_here(loaded: Loaded, place: Place) -> int:
     """Run the cluster in this process until it is stopped; its exit code. Raises what `serve` raises."""
+    from supervisor.events import CameUp
     from supervisor.run import ClusterFailed, serve
 
-    def ready(snapshot: ClusterSnapshot) -> None:
-        tell(f"cluster {place.cluster} is running at {snapshot.front.listen} (pid {os.getpid()}); Ctrl-C stops it")
+    def ready(snapshot: ClusterSnapshot, how: CameUp) -> None:
+        started = Started(place.cluster, snapshot.front.listen, os.getpid(), False, how.adopted, how.started)
+        tell(f"{started_text(started)}; Ctrl-C stops it")
+        for failing in how.failing:
+            tell(failing_text(failing))
 
     stopped: list[Stopped] = []
     try:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 
-import msgspec
-
 from primectl.clock import SystemClock
 from primectl.config.model import Config
-from primectl.config.topology import ClusterFile, Place
+from primectl.config.topology import Place
 from primectl.errors import ChannelLost
 from supervisor import adopt, runtime
 
@@ -21,15 +19,13 @@ def clean_up(place: Place) -> list[str]:
     if not any(map(os.path.exists, (place.state_file, place.cluster_file, place.pid_file))):
         raise ChannelLost(f"cluster {place.cluster} is not running", mend="`primectl up -d` starts it")
     lock = runtime.Lock(place)
-    ended = adopt.end_leftovers(adopt.leftovers(place), SystemClock())
+    with adopt.Estate(place) as estate:
+        ended = estate.end(SystemClock())
     runtime.remove_files(place, read_config(place), lock)
     return ended
 
 
 def read_config(place: Place) -> Config:
     """The config that the cluster was started with; the default where that cannot be read any more."""
-    try:
-        with open(place.cluster_file, "rb") as file:
-            return msgspec.json.decode(file.read(), type=ClusterFile).config
-    except (OSError, msgspec.MsgspecError):
-        return Config()
+    cluster = adopt.read_cluster(place)
+    return Config() if cluster is None else cluster.config

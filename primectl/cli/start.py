@@ -37,15 +37,41 @@ class Notice(Struct, frozen=True):
     failed: str = ""
     detail: str = ""
     exit_code: int = 1
+    adopted: int = 0
+    started: int = 0
+    failing: tuple[str, ...] = ()
 
 
 class Started(Struct, frozen=True):
-    """A cluster that serves: its address, its supervisor's pid, and whether it did so before."""
+    """A cluster that serves: its address, its supervisor's pid, and whether it did so before.
+
+    After the death of its supervisor: the number of processes that were `adopted` and `started`, and those that are
+    not up, each with the cause.
+    """
 
     cluster: str
     listen: str
     pid: int
     already_running: bool = False
+    adopted: int = 0
+    started: int = 0
+    failing: tuple[str, ...] = ()
+
+
+def started_text(started: Started) -> str:
+    """In one line."""
+    already = " already" if started.already_running else ""
+    text = f"cluster {started.cluster} is running{already} at {started.listen} (pid {started.pid})"
+    if not started.adopted:
+        return text
+    text += f": adopted {started.adopted} process{'es' if started.adopted != 1 else ''}"
+    return f"{text}, started {started.started} that had ended" if started.started else text
+
+
+def failing_text(failing: str) -> str:
+    """Of one of `Started.failing`."""
+    process = failing.partition(" ")[0]
+    return f"not up: {failing}. `primectl logs {process}` tells more"
 
 
 class CouldNotStart(StartFailed):
@@ -67,9 +93,24 @@ def configured(asked: Selection) -> tuple[Loaded, Place]:
         cluster = structs.replace(loaded.config.cluster, name=asked.cluster)
         loaded = structs.replace(loaded, config=structs.replace(loaded.config, cluster=cluster))
     place = place_for(loaded.config.cluster.name)
-    if supervisor_pid(place) is None:
+    if supervisor_pid(place) is None and not _runs_already(loaded, place):
         require_handlers(loaded)
     return loaded, place
+
+
+def _runs_already(loaded: Loaded, place: Place) -> bool:
+    """Whether a supervisor that died has left this very config running: its handlers have been looked at before."""
+    if not Path(place.state_file).exists():
+        return False
+    from supervisor import adopt  # loaded only where a cluster was left
+
+    with adopt.Estate(place) as estate:
+        return bool(estate.alive) and estate.cluster == ordered(loaded, place)
+
+
+def ordered(loaded: Loaded, place: Place) -> ClusterFile:
+    """What the supervisor is given."""
+    return ClusterFile(place, loaded.config, loaded.path, loaded.import_path)
 
 
 def start_detached(loaded: Loaded, place: Place, on_progress: Callable[[Progress], None]) -> Started:
@@ -79,7 +120,7 @@ def start_detached(loaded: Loaded, place: Place, on_progress: Callable[[Progress
         with ControlClient(place) as client:
             snapshot = client.ask("GET", "/cluster", None, ClusterSnapshot)
         return Started(place.cluster, snapshot.front.listen, pid, already_running=True)
-    order = ClusterFile(place, loaded.config, loaded.path, loaded.import_path)
+    order = ordered(loaded, place)
     reader, writer = os.pipe()
     # What the interpreter itself says (it cannot import something, it was killed) belongs into the supervisor's log.
     prepare_logs(place)
@@ -104,7 +145,9 @@ def start_detached(loaded: Loaded, place: Place, on_progress: Callable[[Progress
             process.wait()
             raise CouldNotStart(notice.failed, "", notice.detail, notice.exit_code)
         if notice.ready:
-            return Started(place.cluster, notice.listen, notice.pid or process.pid)
+            pid = notice.pid or process.pid
+            outcome = notice.adopted, notice.started, notice.failing
+            return Started(place.cluster, notice.listen, pid, False, *outcome)
         if notice.progress:
             on_progress(Progress(notice.progress))
     code = process.wait()

@@ -12,7 +12,7 @@ import typer
 from primectl.cli import options
 from primectl.cli.choose import Selection, chosen_place, selection
 from primectl.cli.render import ps_text
-from primectl.cli.start import configured, start_detached
+from primectl.cli.start import configured, start_detached, started_text
 from primectl.cli.terminal import ProgressLine, has_colour, say, tell
 from primectl.config.topology import ClusterFile, Place
 from primectl.control.client import ControlClient
@@ -48,6 +48,8 @@ def start(asked: Selection) -> tuple[Place, str]:
     with ProgressLine() as progress:
         started = start_detached(loaded, place, progress)
     origin = "the built-in sample" if loaded.path.endswith("(built in)") else loaded.path
+    if started.adopted:
+        return place, f"No supervisor was running: {started_text(started)}"
     return place, f"No cluster was running: started {started.cluster} ({origin}) at {started.listen}"
 
 

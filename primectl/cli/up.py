@@ -9,7 +9,7 @@ import typer
 from primectl.cli import options
 from primectl.cli.choose import selection
 from primectl.cli.foreground import run_here
-from primectl.cli.start import Started, configured, start_detached
+from primectl.cli.start import configured, failing_text, start_detached, started_text
 from primectl.cli.terminal import ProgressLine, say, say_json, tell
 from primectl.control.running import supervisor_pid
 from primectl.errors import CommandRefused, ConfigError
@@ -24,7 +24,8 @@ def up(
 ) -> int:
     """Start the cluster. In the foreground its log is shown; Ctrl-C once stops it cleanly, twice kills.
 
-    With -d it returns when every process is ready, or says which is not and why.
+    With -d it returns when every process is ready, or says which is not and why. Where a supervisor has died, the
+    cluster that it has left goes on: what runs is taken over as it is, what has ended is started.
     """
     if as_json and not detach:
         raise ConfigError("in the foreground there is only the log", "up --json", "Add -d")
@@ -44,9 +45,6 @@ def up(
         say_json(started)
     else:
         say(started_text(started))
-    return 0
-
-
-def started_text(started: Started) -> str:
-    already = " already" if started.already_running else ""
-    return f"cluster {started.cluster} is running{already} at {started.listen} (pid {started.pid})"
+        for failing in started.failing:
+            tell(failing_text(failing))
+    return 1 if started.failing else 0

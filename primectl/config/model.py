@@ -97,10 +97,6 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kill_after: Annotated[
         Duration, Meta(gt=0, description="A worker that does not let go of a cancelled job for so long is killed")
     ] = 2.0
-    unresponsive_after: Annotated[
-        Duration,
-        Meta(ge=2, description="A worker that is dead inside (no report, no job, no processor time) is replaced then"),
-    ] = 10.0
     worker_timeout: Annotated[
         Duration, Meta(gt=0, description="For a job to wait in a pool that has no worker at all, else 503")
     ] = 10.0
@@ -108,10 +104,6 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["fork", "exec"],
         Meta(description='"fork" from a process that has imported the handler, or "exec" an interpreter each'),
     ] = "fork"
-    reload_surge: Annotated[
-        Count, Meta(description="Workers above the pool's size during a reload, and how many are replaced at once")
-    ] = 1
-    reload_pace: Annotated[Duration, Meta(ge=0, description="Pause between two steps of a reload")] = 0.0
     env: Annotated[dict[str, str], Meta(description="Environment variables, set before the handler is imported")] = {}
     cwd: Annotated[
         str, Meta(description="Folder that the workers work in, relative to the config file; else that of the cluster")
@@ -170,6 +162,10 @@ class SupervisorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_size: Annotated[
         Size, Meta(ge=1 << 12, description="A log file is rotated at this size; one older file is kept")
     ] = 16 << 20
+    orphans: Annotated[
+        Literal["adopt", "kill"],
+        Meta(description='What a supervisor that died has left running: "adopt" goes on with it, "kill" ends it first'),
+    ] = "adopt"
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,7 +6,7 @@
       state.json          the processes that run: id, pid, kernel start time
       <worker>.begun      which jobs a worker has begun (primectl.control.begun), left there for its pool's proxy
       <id>.dump           where a process wrote its stacks when it was told to by a signal (primectl.control.stacks)
-      <socket names>      pool.<name>.in, pool.<name>.out, loopback.<server>, commands, stats, feed, control
+      <socket names>      pool.<name>.in, pool.<name>.out, loopback.<server>, commands, stats, feed, control; listeners
     <state>/              $XDG_STATE_HOME/primectl/<cluster>, else ~/.local/state/primectl/<cluster>
       logs/<id>.log       one a process, written by the process itself; <id>.log.1 is the one before it
       events.jsonl        what happened, bounded
@@ -96,6 +96,8 @@ COMMANDS = "commands"
 STATS = "stats"
 FEED = "feed"
 CONTROL = "control"
+LISTENERS = "listeners"
+"""A datagram socket: servers hand their listening sockets to a supervisor that has none (`wire.control.Lend`)."""
 
 
 def pool_in(pool: str) -> str:
@@ -115,6 +117,14 @@ def loopback(server: str) -> str:
 
 def server_id(number: int) -> str:
     return f"server.{number}"
+
+
+def server_number(server: str) -> int:
+    """The other way round. Raises ValueError for what is no server's id."""
+    number = int(server.removeprefix("server."))
+    if server != server_id(number):
+        raise ValueError(f"{server!r} is no server")
+    return number
 
 
 def proxy_id(pool: str) -> str:

@@ -51,6 +51,11 @@ class Acceptor:
         """Connections that could not be accepted, or whose handshake failed."""
 
     @property
+    def listener(self) -> socket.socket | None:
+        """The listening socket, None once closed."""
+        return self._listener
+
+    @property
     def busy(self) -> bool:
         """Somebody is on the way in, or may come yet."""
         return bool(self._adopting) or self._listener is not None

@@ -35,11 +35,12 @@ from primectl.server.backlog import Backlog
 from primectl.server.client import IDLE_GRACE_S, Client, Slot
 from primectl.server.deadletter import dead_letter
 from primectl.server.ledger import Ledger, Open
+from primectl.server.lend import lend
 from primectl.server.routes import Match, RouteTable, WrongMethod, respond
 from primectl.server.upstream import Upstream
 from primectl.server.wheel import Wheel
 from primectl.wire import frames
-from primectl.wire.control import KillNow, ProcessReady, Readiness, Retire
+from primectl.wire.control import KillNow, Lend, ProcessReady, Readiness, Retire
 from primectl.wire.histogram import Histogram
 from primectl.wire.job import (
     HOP_BITS,
@@ -569,9 +570,16 @@ class Front:
                 self._reporter.publish(Acknowledged(command.command))
                 timeout_s = command.timeout_s
                 self._drain(self._settings.request_timeout if timeout_s is None else timeout_s)
+            elif isinstance(command, Lend):
+                self._lend()
             elif isinstance(command, KillNow):
                 self._write_log()
                 os._exit(0)
+
+    def _lend(self) -> None:
+        listener = self._acceptor.listener
+        if listener is not None and not lend(listener, self._me.cluster.place, self._me.id, self._me.incarnation):
+            self._me.log.info("nobody has taken the listening socket; the supervisor asks again")
 
     def _send_again(self, ready: ProcessReady) -> None:
         """A proxy has started: what its predecessor had is lost."""

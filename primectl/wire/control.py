@@ -13,7 +13,6 @@ number of `Reply` with status 102 (progress) and then one final `Reply`. Every o
     POST /scale   Scale      (102: Progress)        -> Scaled
     POST /kill    Kill       (102: Progress)        -> Killed
     POST /restart Restart    (102: Progress)        -> Restarted
-    POST /reload  ReloadOrder (102: Progress)       -> Reloaded
     POST /drain   DrainOrder (102: Progress)        -> Drained
     POST /resume  ResumeOrder                       -> Resumed
     POST /dump    DumpOrder  (102: Progress)        -> Dumps
@@ -95,7 +94,21 @@ class Dump(Struct, frozen=True, tag=True):
     command: int
 
 
-Command = Hello | KillNow | Retire | Drain | Resume | Roster | ProcessGone | ProcessReady | Readiness | Dump
+class Lend(Struct, frozen=True, tag=True):
+    """To a server that an earlier supervisor has started: hand over your listening socket, as a `Loan`, to the UNIX
+    socket `listeners`. So a successor can take up the connections that wait in it."""
+
+    command: int
+
+
+class Loan(Struct, frozen=True):
+    """The datagram that carries a server's listening socket (SCM_RIGHTS, unix(7))."""
+
+    server: str
+    incarnation: int
+
+
+Command = Hello | KillNow | Retire | Drain | Resume | Roster | ProcessGone | ProcessReady | Readiness | Dump | Lend
 
 ALL = "all"
 
@@ -140,8 +153,6 @@ class Refusal(Struct, frozen=True):
     where: str = ""
     mend: str = ""
     operation: int = 0
-    lines: list[str] = []
-    """The end of a traceback or of a log that tells why."""
 
 
 class Progress(Struct, frozen=True):
@@ -197,23 +208,6 @@ class Restart(Struct, frozen=True):
 
 
 class Restarted(Struct, frozen=True):
-    target: str
-    processes: list[str]
-    seconds: float
-    operation: int = 0
-
-
-class ReloadOrder(Struct, frozen=True):
-    """`target` is `all` or a pool: new workers of the code as it is now come up READY, then the old ones leave."""
-
-    target: str
-    timeout_s: float = 120.0
-
-
-class Reloaded(Struct, frozen=True):
-    """`processes` run the new code. Where it could not be imported, or a worker of it did not come up or ended by
-    itself, the answer is 500: the old code stays."""
-
     target: str
     processes: list[str]
     seconds: float

@@ -1,7 +1,8 @@
 """What the supervisor and a pool's zygote say to each other, one message a packet over a SOCK_SEQPACKET pair.
 
 The zygote imports the pool's handler once and forks a worker for each wish. A worker is re-parented to the
-supervisor, which is a child subreaper (prctl(2)). The zygote leaves when the supervisor's end closes.
+supervisor, which is a child subreaper (prctl(2)). The zygote leaves when it is told to; it outlives a supervisor that
+dies (its end of the channel closes), and waits for SIGTERM.
 """
 
 from __future__ import annotations
@@ -33,6 +34,13 @@ class ForkWorkers(Struct, array_like=True, frozen=True, tag="F"):
     wishes: list[Wish]
 
 
+class Leave(Struct, array_like=True, frozen=True, tag="L"):
+    """Nobody wants workers of you any more."""
+
+
+ToZygote = ForkWorkers | Leave
+
+
 class Imported(Struct, array_like=True, frozen=True, tag="I"):
     """The handler is imported; wishes are welcome."""
 
@@ -52,6 +60,6 @@ class Forked(Struct, array_like=True, frozen=True, tag="B"):
 
 FromZygote = Imported | ImportFailed | Forked
 
-to_zygote = msgspec.msgpack.Decoder(ForkWorkers).decode
+to_zygote = msgspec.msgpack.Decoder(ToZygote).decode
 from_zygote = msgspec.msgpack.Decoder(FromZygote).decode
 encode = msgspec.msgpack.Encoder().encode

@@ -4,6 +4,9 @@ A fork shares what was imported, so it costs a millisecond and a few megabytes w
 second. Workers are forked by an intermediate child that leaves at once: they become children of the supervisor (a
 child subreaper), which watches and reaps them, and this process never has to. No thread and no socket exists here
 before a fork.
+
+When the supervisor dies, this process lives on like all others, though it cannot fork any more: its workers would be
+nobody's children, and nobody would learn how they end. The next supervisor starts another and ends this one.
 """
 
 from __future__ import annotations
@@ -20,7 +23,18 @@ from primectl.config.entry import HandlerFault, own_traceback
 from primectl.config.identity import IdentityFault
 from primectl.config.topology import ClusterFile
 from primectl.control import child
-from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, ForkWorkers, Imported, ImportFailed, Wish, encode
+from primectl.wire.zygote import (
+    PACKET_LIMIT,
+    Birth,
+    Forked,
+    FromZygote,
+    Imported,
+    ImportFailed,
+    Leave,
+    ToZygote,
+    Wish,
+    encode,
+)
 from primectl.wire.zygote import to_zygote as decode
 from primectl.worker import run
 from primectl.worker.handler import Handler
@@ -48,32 +62,55 @@ def _fork_all(cluster: ClusterFile, wishes: list[Wish], handler: Handler, channe
             channel.close()
             _worker(cluster, wish, handler)
         births.append(Birth(wish.worker, wish.incarnation, pid))
-    channel.send(encode(Forked(births, error)))
+    if not _say(channel, Forked(births, error)):
+        # Nobody will ever know of them. They are our children still, so their pids are theirs.
+        for birth in births:
+            os.kill(birth.pid, signal.SIGKILL)
     os._exit(0)
 
 
+def _say(channel: socket.socket, message: FromZygote) -> bool:
+    """False when the supervisor is gone."""
+    try:
+        channel.send(encode(message))
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    return True
+
+
+def _hear(channel: socket.socket) -> ToZygote | None:
+    """What the supervisor says next; None when it is gone."""
+    try:
+        packet = channel.recv(PACKET_LIMIT)
+    except ConnectionResetError:  # it is gone, and had not read all that we said
+        return None
+    return decode(packet) if packet else None
+
+
 def serve(cluster: ClusterFile, pool: str, channel: socket.socket) -> int:
-    """Import, then fork on demand until the supervisor's end closes. Returns the exit status."""
+    """Import, then fork on demand until told to leave. Returns the exit status; without a supervisor it never does."""
     sys.path.insert(0, cluster.import_path)
     try:
         cluster = settle_in(cluster, pool)
         handler = Handler(cluster.config.pools[pool].handler)
     except (HandlerFault, IdentityFault) as fault:
-        channel.send(encode(ImportFailed(str(fault))))
+        _say(channel, ImportFailed(str(fault)))
         return 1
     except BaseException as error:
-        channel.send(encode(ImportFailed(own_traceback(error)[-PACKET_LIMIT // 4 :])))
+        _say(channel, ImportFailed(own_traceback(error)[-PACKET_LIMIT // 4 :]))
         return 1
     gc.collect()
     gc.freeze()
-    channel.send(encode(Imported()))
-    while packet := channel.recv(PACKET_LIMIT):
-        command: ForkWorkers = decode(packet)
+    _say(channel, Imported())
+    while (command := _hear(channel)) is not None:
+        if isinstance(command, Leave):
+            return 0
         pid = os.fork()
         if pid == 0:
             _fork_all(cluster, command.wishes, handler, channel)
         os.waitpid(pid, 0)
-    return 0
+    while True:
+        signal.pause()
 
 
 def main() -> None:

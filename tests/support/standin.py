@@ -27,7 +27,7 @@ from primectl.config.topology import ClusterFile
 from primectl.control.report import Reporter
 from primectl.wire.control import Drain, KillNow, Resume, Retire
 from primectl.wire.stats import Acknowledged, ProxySample, Role, ServerSample, WorkerLoad, WorkerSample
-from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, Imported, ImportFailed, encode, to_zygote
+from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, Imported, ImportFailed, Leave, encode, to_zygote
 
 SAMPLE_S = 0.25
 
@@ -130,10 +130,12 @@ def zygote(cluster: ClusterFile, pool: str, channel: socket.socket) -> None:
         sys.exit(1)
     channel.send(encode(Imported()))
     while packet := channel.recv(PACKET_LIMIT):
-        wishes = to_zygote(packet).wishes
+        command = to_zygote(packet)
+        if isinstance(command, Leave):
+            sys.exit(0)
         if os.fork() == 0:
             births = []
-            for wish in wishes:
+            for wish in command.wishes:
                 pid = os.fork()
                 if pid == 0:
                     channel.close()
@@ -143,6 +145,8 @@ def zygote(cluster: ClusterFile, pool: str, channel: socket.socket) -> None:
             channel.send(encode(Forked(births)))
             os._exit(0)
         os.wait()
+    while True:
+        signal.pause()
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from primectl.errors import WireError
 from primectl.wire import frames
-from primectl.wire.control import Drain, Dump, Hello, KillNow, ProcessGone, Resume, Retire, Roster
+from primectl.wire.control import Drain, Dump, Hello, KillNow, Lend, Loan, ProcessGone, Resume, Retire, Roster
 from primectl.wire.job import (
     REQUEST,
     VALUE,
@@ -74,6 +74,8 @@ MESSAGES: dict[str, object] = {
     "dump": Dump(7),
     "process gone": ProcessGone("compute.3", 9),
     "dumped": ReportEnvelope("compute.3", 9, 3, Dumped(7, "thread MainThread")),
+    "lend": Lend(7),
+    "loan": Loan("server.1", 9),
     "ready": ReportEnvelope("compute.3", 9, 1, Ready(4242)),
     "events": EventPublished(
         Event(number=7, time=1.5, kind="scale", subject="compute", text="scale", operator="ana", before="4", after="8"),
@@ -111,6 +113,7 @@ DECODERS = (
     frames.to_worker,
     frames.to_server,
     frames.command,
+    frames.loan,
     frames.report,
     frames.control_request,
     frames.control_reply,

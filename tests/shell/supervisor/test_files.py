@@ -13,10 +13,10 @@ from primectl.errors import CommandRefused, ConfigError
 from primectl.wire.control import EventsQuery
 from primectl.wire.stats import LogLine
 from supervisor import adopt, kernel, logread, runtime
-from supervisor.adopt import Entry
 from supervisor.eventlog import EventLog
 from supervisor.events import Kind, Tell
 from supervisor.logtail import LINES_A_TURN, LogTail
+from supervisor.statefile import Entry, State, read_state, write_state
 
 
 @pytest.fixture
@@ -81,40 +81,50 @@ def sleeper():
         process.stdout.close()
 
 
+def end_leftovers(place):
+    with adopt.Estate(place) as estate:
+        return estate.end(SystemClock())
+
+
 def entry(process, ticks=None, role=Kind.WORKER):
     return Entry("w.1", role, "w", process.pid, 1, kernel.start_ticks(process.pid) if ticks is None else ticks)
 
 
 def test_a_leftover_is_found_by_the_state_file_and_ended(place, sleeper):
     process = sleeper()
-    adopt.write_state(place, kernel.boot_id(), [entry(process)])
-    assert adopt.end_leftovers(adopt.leftovers(place), SystemClock()) == ["w.1"]
+    write_state(place, State(kernel.boot_id(), [entry(process)]))
+    assert end_leftovers(place) == ["w.1"]
     assert process.wait() == -signal.SIGTERM
 
 
 def test_a_process_that_took_over_the_pid_is_left_alone(place, sleeper):
     process = sleeper()
-    adopt.write_state(place, kernel.boot_id(), [entry(process, ticks=1)])
-    assert adopt.end_leftovers(adopt.leftovers(place), SystemClock()) == []
+    write_state(place, State(kernel.boot_id(), [entry(process, ticks=1)]))
+    with adopt.Estate(place) as estate:
+        assert (estate.alive, [each.id for each in estate.fallen]) == ([], ["w.1"])
+    assert end_leftovers(place) == []
     assert process.poll() is None
 
 
 def test_a_state_file_of_another_boot_names_nobody(place, sleeper):
-    adopt.write_state(place, "another", [entry(sleeper())])
-    assert adopt.leftovers(place) == []
+    write_state(place, State("another", [entry(sleeper())]))
+    assert read_state(place) is None
+    assert end_leftovers(place) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"boot": 1}', b"\xff\xfe"])
 def test_a_broken_state_file_names_nobody(place, content):
     with open(place.state_file, "wb") as file:
         file.write(content)
-    assert adopt.leftovers(place) == []
+    assert read_state(place) is None
+    assert end_leftovers(place) == []
 
 
 def test_who_does_not_leave_gets_sigkill(place, sleeper):
     process = sleeper("import signal; signal.signal(15, signal.SIG_IGN); print(flush=True); signal.pause()")
     process.stdout.readline()
-    assert adopt.end_leftovers([entry(process)], SystemClock()) == ["w.1"]
+    write_state(place, State(kernel.boot_id(), [entry(process)]))
+    assert end_leftovers(place) == ["w.1"]
     assert process.wait() == -signal.SIGKILL
 
 

@@ -247,14 +247,15 @@ def test_a_stale_pid_file_is_no_obstacle(tmp_path):
 # --- the supervisor's own death ---------------------------------------------------------------------------------------
 
 
-def test_children_outlive_a_supervisor_that_dies_and_the_next_one_ends_them_first(tmp_path):
+def test_children_outlive_a_supervisor_that_dies_and_the_next_one_ends_them_first_if_told_to(tmp_path):
+    kill = SupervisorConfig(orphans="kill")
     with running(tmp_path, standin_config(2, spawn="fork")) as up:
         pids = [p.pid for p in up.snapshot().processes if p.role != "supervisor"]
         survivors = [psutil.Process(pid) for pid in pids]
         up.process.kill()
         up.process.wait()
         assert all(survivor.is_running() for survivor in survivors)
-        with running(tmp_path, standin_config(2, spawn="fork")) as again:
+        with running(tmp_path, standin_config(2, spawn="fork", supervisor=kill)) as again:
             assert again.notices[-1]["ready"]
             assert not any(s.is_running() and s.status() != psutil.STATUS_ZOMBIE for s in survivors)
             assert "ended what an earlier supervisor had left running: " in again.log()

@@ -43,6 +43,7 @@ from supervisor.events import (
     Subscribed,
     Ticked,
 )
+from supervisor.hearing import STRANGERS_A_BEAT
 from tests.support.world import World, a_config, a_running_world
 
 
@@ -284,7 +285,7 @@ def test_what_a_zygote_was_asked_and_did_not_tell_is_asked_of_the_next_under_a_n
     world.settle()
     assert world.alive["compute.3"].incarnation > old.incarnation
     strayed = Heard(ReportEnvelope("compute.3", old.incarnation, 1, Ready(4711)))
-    assert world.tell(strayed) == [SignalStray(4711)]
+    assert world.tell(strayed) == [SignalStray(4711, "compute.3")]
 
 
 def test_workers_of_a_handler_that_no_longer_imports_fail_with_its_cause_when_the_zygote_does():
@@ -609,10 +610,20 @@ def test_word_from_an_earlier_life_is_counted_and_ignored():
     assert world.cluster.snapshot().counters == {"stale_reports": 1}
 
 
-def test_word_from_nobody_is_counted_and_ignored():
+def test_word_from_nobody_is_counted_and_who_it_is_is_asked_once_a_second():
     world = a_running_world()
-    assert world.tell(Heard(ReportEnvelope("nobody", 1, 1, WorkerSample(1, 0, False)))) == []
-    assert world.cluster.snapshot().counters == {"unknown_senders": 1}
+    stray = Heard(ReportEnvelope("nobody", 1, 1, WorkerSample(1, 0, False)))
+    asked = [Broadcast("proc.nobody", Hello())]
+    assert [world.tell(stray), world.tell(stray)] == [asked, []]
+    assert world.cluster.snapshot().counters == {"unknown_senders": 2}
+    world.pass_time(1.1)
+    assert world.tell(stray) == asked
+
+
+def test_not_everybody_is_asked_when_thousands_say_that_they_are_somebody():
+    world = a_running_world()
+    said = [Heard(ReportEnvelope(f"x.{n}", 1, 1, WorkerSample(1, 0, False))) for n in range(1000)]
+    assert len(world.tell(*said)) == STRANGERS_A_BEAT
 
 
 def test_figures_that_cannot_be_reckoned_with_are_counted_and_ignored():
@@ -629,6 +640,18 @@ def test_lost_reports_are_seen_by_their_numbers():
     life.sequence += 3
     world.report("compute.1", WorkerSample(1, 0, False))
     assert world.cluster.snapshot().counters == {"lost_reports": 3}
+
+
+def test_a_process_that_falls_silent_is_told_once_and_again_when_it_is_heard():
+    world = a_running_world(a_config(compute=1, parse=0))
+    for _ in range(12):
+        world.pass_time(1.0)
+        for name in ("server.1", "proxy.compute", "proxy.parse"):
+            world.report(name, WorkerSample(0, 0, False))
+    assert [text[:9] for text in world.told("silent")] == ["compute.1", "compute.1"]
+    world.report("compute.1", WorkerSample(0, 0, False))
+    world.pass_time(1.0)
+    assert world.told("heard") == ["compute.1 is heard again"]
 
 
 def test_busy_and_idle_always_add_up_to_the_workers():
