@@ -121,6 +121,15 @@ class Books:
         load = self.pools[process.pool].load(process.id, process.incarnation, now)
         return int(process.busy) if load is None else max(0, load.holding)
 
+    def held_s(self, process: Process, now: float) -> float:
+        """For how long a worker has held what it runs, as its proxy says; by its own last word where that is silent."""
+        if process.kind is not Kind.WORKER:
+            return 0.0
+        load = self.pools[process.pool].load(process.id, process.incarnation, now)
+        if load is not None:
+            return load.busy_s
+        return process.job_s + now - process.heard_at if process.busy else 0.0
+
     def is_drained(self, process: Process) -> bool:
         return process.kind is Kind.WORKER and self.drains[process.pool].covers(process.id)
 

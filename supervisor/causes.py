@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Sequence
 
-from primectl.wire.control import Drained, Dumps, Killed, Refusal, Restarted, Resumed, Scaled, Stopped
+from primectl.wire.control import Drained, Dumps, Killed, Refusal, Reloaded, Restarted, Resumed, Scaled, Stopped
 
 _ENTRY = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARN) ")
 """A log line that tells of business as usual, and so explains no end."""
@@ -61,7 +61,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-Outcome = Scaled | Killed | Restarted | Drained | Resumed | Dumps | Stopped | Refusal
+Outcome = Scaled | Killed | Restarted | Reloaded | Drained | Resumed | Dumps | Stopped | Refusal
 
 
 def in_words(outcome: Outcome) -> tuple[str, str, str]:
@@ -76,6 +76,9 @@ def in_words(outcome: Outcome) -> tuple[str, str, str]:
             return "killed", outcome.target, f"{text}{forced}; they held {outcome.lost_jobs} jobs"
         case Restarted():
             return "restarted", outcome.target, f"{len(outcome.processes)} processes restarted"
+        case Reloaded():
+            workers = f"{len(outcome.processes)} workers"
+            return "reloaded", outcome.target, f"{workers} run the new code, {outcome.seconds:.2f} s"
         case Drained():
             return "drained", outcome.target, f"{outcome.target} holds nothing any more, {outcome.seconds:.2f} s"
         case Resumed():

@@ -49,6 +49,7 @@ from supervisor.events import (
     Kind,
     Leave,
     Lent,
+    Looked,
     Order,
     Probed,
     ShowProgress,
@@ -168,6 +169,8 @@ class Cluster:
                 self._lives.subscribed(event.process, now)
             case Probed():
                 self._hearing.probed(event, now)
+            case Looked():
+                self._hearing.looked(event)
             case DumpTaken():
                 self._hearing.dump_taken(event)
             case Asked():
@@ -229,7 +232,7 @@ class Cluster:
         if now >= self._beat_at:
             self._beat_at = now + BEAT_S
             self._books.told_readiness = None
-            self._hearing.look_for_silence(now)
+            self._hearing.judge_health(now)
             self._hearing.tell_of_dead_letters()
             self._hearing.forget_strangers()
         for drain in self._books.drains.values():

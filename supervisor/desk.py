@@ -182,7 +182,9 @@ class Desk:
         self.entries.remove(entry)
         body = structs.replace(result.body, operation=entry.number)
         kind, subject, text = in_words(body)
-        told = _tell(kind, entry, text, entry.asked.operator, subject)
+        told = _tell(result.kind or kind, entry, text, entry.asked.operator, subject)
+        if isinstance(body, Refusal):
+            told = structs.replace(told, lines=tuple(body.lines))
         if isinstance(body, Stopped):
             told = structs.replace(told, before=state, after=kind)
         return [*(Answer(waiter.asker, result.status, body) for waiter in entry.waiters), told]
@@ -201,7 +203,7 @@ class Desk:
             entry.waiters = [waiter for waiter in entry.waiters if waiter not in late]
             text = entry.told.text if entry.told else "under way"
             mend = "It goes on; `primectl ps` shows how far it is"
-            refusal = Refusal(f"not done in time: {text}", entry.operation.target, mend, entry.number)
+            refusal = Refusal(f"not done in time: {text}", entry.operation.target, mend, operation=entry.number)
             actions += [Answer(waiter.asker, 504, refusal) for waiter in late]
         return actions
 

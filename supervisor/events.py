@@ -167,6 +167,16 @@ class Asker(Struct, frozen=True):
     request: int
 
 
+class Looked(Struct, frozen=True):
+    """What `Look` has shown: whether the process has worked since the look before, None at the first; the request that
+    a worker runs by its notes, "" for none, None where it keeps no notes."""
+
+    process: str
+    incarnation: int
+    works: bool | None
+    request: str | None
+
+
 class DumpTaken(Struct, frozen=True):
     """What came of `TakeDump`: `how` is "asked" for the supervisor's own, "signal", or "none": `text` says why."""
 
@@ -180,6 +190,7 @@ Order = (
     control.Scale
     | control.Kill
     | control.Restart
+    | control.ReloadOrder
     | control.DrainOrder
     | control.ResumeOrder
     | control.DumpOrder
@@ -209,6 +220,7 @@ Event = (
     | Subscribed
     | Heard
     | Probed
+    | Looked
     | DumpTaken
     | Asked
 )
@@ -257,6 +269,13 @@ class SignalStray(Struct, frozen=True):
     process: str = ""
 
 
+class Look(Struct, frozen=True):
+    """Look closely at a process that is silent; `Looked` follows."""
+
+    process: str
+    incarnation: int
+
+
 class TakeDump(Struct, frozen=True):
     """Get the stacks of a process that does not answer, or of the supervisor itself; `DumpTaken` follows."""
 
@@ -288,6 +307,7 @@ Answerable = (
     | control.Scaled
     | control.Killed
     | control.Restarted
+    | control.Reloaded
     | control.Drained
     | control.Resumed
     | control.Dumps
@@ -365,6 +385,7 @@ Action = (
     | Fork
     | Signal
     | SignalStray
+    | Look
     | TakeDump
     | CloseZygote
     | CloseListeners

@@ -15,19 +15,19 @@ from primectl.wire.stats import (
     WorkerSample,
     WorkerStuck,
 )
-from supervisor import plan
+from supervisor import health, plan
 from supervisor.adoption import Adoption
 from supervisor.aggregate import is_sound
 from supervisor.books import Books
 from supervisor.drains import Draining
 from supervisor.dumps import Dumping
-from supervisor.events import SUPERVISOR, Broadcast, DumpTaken, Kind, Probed, SignalStray
+from supervisor.events import SUPERVISOR, Broadcast, DumpTaken, Kind, Looked, Probed, SignalStray
 from supervisor.lifecycle import READY
 from supervisor.lifecycle import ProcessState as S
-from supervisor.liveness import Liveness, liveness
 from supervisor.lives import Lives
 from supervisor.output import Output
 from supervisor.process import Process
+from supervisor.vitals import Finding
 
 STOPPED_S = 3.0
 """A process that has been stopped (SIGSTOP) for so long is killed and replaced: what it holds waits, and nobody may
@@ -64,10 +64,12 @@ class Hearing:
             self._out.count("lost_reports", min(envelope.sequence - process.sequence - 1, 1 << 32))
         process.sequence = envelope.sequence
         process.heard_at = now
+        process.health.heard()
         match report:
             case WorkerSample():
                 process.jobs, process.busy, process.job_s = report.jobs, report.busy, report.job_s
                 process.counters = report.counters
+                process.health.request, process.health.pulse_s = report.request, report.pulse_s
             case ProxySample():
                 if process.kind is Kind.PROXY and process.alive:
                     self._heard_proxy(process, report, now)
@@ -171,20 +173,20 @@ class Hearing:
             isinstance(operation, Draining) and operation.pool == pool for operation in self._books.desk.operations
         )
 
-    def look_for_silence(self, now: float) -> None:
-        for process in self._books.processes.values():
-            if process.state is not S.RUNNING or process.kind is Kind.ZYGOTE:
-                continue
-            health = liveness(now - process.heard_at)
-            if health is process.liveness:
-                continue
-            if health is Liveness.HEALTHY:
-                self._out.tell("heard", process.id, f"{process.id} is heard again")
-            else:
-                self._out.tell(
-                    "silent", process.id, f"{process.id} has not been heard for {now - process.heard_at:.0f} s"
-                )
-            process.liveness = health
+    def looked(self, event: Looked) -> None:
+        process = self._books.current(event.process, event.incarnation)
+        if process is not None:
+            process.health.looked(event.works, event.request)
+
+    def judge_health(self, now: float) -> None:
+        """Tell of those who are silent, and put down who is dead inside."""
+        for verdict in health.verdicts(self._books, now):
+            process = verdict.process
+            kind = {Finding.WELL: "heard", Finding.DEAD: "unresponsive"}.get(verdict.finding, "silent")
+            self._out.tell(kind, process.id, verdict.text)
+            if verdict.doom:
+                self._lives.put_down(process, verdict.doom, now)
+        self._out.extend(health.to_look_at(self._books, now))
 
     def tell_of_dead_letters(self) -> None:
         count = self._books.front.dead_letters - self._told_dead_letters

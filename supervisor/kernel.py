@@ -16,12 +16,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from supervisor.vitals import Thread
+
 _PR_SET_CHILD_SUBREAPER = 36
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STAT_BYTES = 4096
 _ENDED = frozenset((b"Z", b"X"))
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
+_WANTS = frozenset((b"R", b"D", b"t"))
+"""Running or about to, waiting for a disk, held by a debugger."""
 
 
 def become_subreaper() -> None:
@@ -121,6 +125,25 @@ def send(pidfd: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def threads(pid: int) -> dict[int, Thread]:
+    """What the threads of a process have done so far; empty when it has ended. 20 µs a thread."""
+    found: dict[int, Thread] = {}
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            # A thread that ends meanwhile has nothing more to tell.
+            with suppress(OSError):
+                stat = (task / "stat").read_bytes()
+                fields = stat[stat.rindex(b")") + 2 :].split(b" ", 14)
+                sleeps = next(
+                    int(line.split()[1])
+                    for line in (task / "status").read_bytes().splitlines()
+                    if line.startswith(b"voluntary_ctxt_switches:")
+                )
+                cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+                found[int(task.name)] = Thread(cpu_s, sleeps, fields[0] in _WANTS)
+    return found
 
 
 def catches(pid: int, number: int) -> bool:

@@ -11,7 +11,18 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from primectl.wire.control import Drained, Dumps, Killed, Progress, Refusal, Restarted, Resumed, Scaled, Stopped
+from primectl.wire.control import (
+    Drained,
+    Dumps,
+    Killed,
+    Progress,
+    Refusal,
+    Reloaded,
+    Restarted,
+    Resumed,
+    Scaled,
+    Stopped,
+)
 from supervisor.events import Action, Kind
 from supervisor.lifecycle import LEAVING
 from supervisor.lifecycle import ProcessState as S
@@ -24,10 +35,12 @@ CHANGED = "It goes on by itself; `primectl ps` shows how far it is"
 
 
 class Result(Struct, frozen=True):
-    """How an operation ended: a status as in HTTP, and the body of the last reply."""
+    """How an operation ended: a status as in HTTP, and the body of the last reply; `kind` is how the event log calls
+    it, where that does not follow from the body."""
 
     status: int
-    body: Scaled | Killed | Restarted | Drained | Resumed | Dumps | Stopped | Refusal
+    body: Scaled | Killed | Restarted | Reloaded | Drained | Resumed | Dumps | Stopped | Refusal
+    kind: str = ""
 
 
 class Turn(Struct, frozen=True):
@@ -90,7 +103,7 @@ class Scaling:
         self._until = max(self._until, until)
 
     def advance(self, processes: Processes, now: float) -> Turn:
-        workers = [p for p in processes.values() if p.kind is Kind.WORKER and p.pool == self.pool]
+        workers = [p for p in processes.values() if p.kind is Kind.WORKER and p.pool == self.pool and not p.extra]
         staying = [worker for worker in workers if not worker.leaving]
         ready = sum(worker.state is S.RUNNING for worker in staying)
         leaving = len(workers) - len(staying)

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
-from primectl.wire.control import ALL, DrainOrder, DumpOrder, Kill, KillNow, Refusal, Restart, ResumeOrder, Scale
+from primectl.wire.control import (
+    ALL,
+    DrainOrder,
+    DumpOrder,
+    Kill,
+    KillNow,
+    Refusal,
+    ReloadOrder,
+    Restart,
+    ResumeOrder,
+    Scale,
+)
+from primectl.wire.stats import ClusterState
 from supervisor import plan
 from supervisor.books import Books
 from supervisor.drains import Draining, PoolDrain, Resuming
@@ -16,6 +28,7 @@ from supervisor.memory import Sized
 from supervisor.operations import Killing, Operation, Rolling, Scaling
 from supervisor.plan import Dismiss, Force, Revive, Step
 from supervisor.process import Process
+from supervisor.reload import Reloading, ReloadingAll
 
 
 class Accepted(NamedTuple):
@@ -33,7 +46,7 @@ class Refused(NamedTuple):
     refusal: Refusal
 
 
-TakesTime = Scale | Kill | Restart | DrainOrder | ResumeOrder | DumpOrder
+TakesTime = Scale | Kill | Restart | ReloadOrder | DrainOrder | ResumeOrder | DumpOrder
 
 
 def accept(order: TakesTime, asked: Asked, books: Books, command: Callable[[], int], now: float) -> Accepted | Refused:
@@ -49,6 +62,8 @@ def accept(order: TakesTime, asked: Asked, books: Books, command: Callable[[], i
             return _kill(order, asked, books, command, now)
         case Restart():
             return _restart(order, asked, books, now)
+        case ReloadOrder():
+            return _reload(order, asked, books, now)
         case DrainOrder():
             return _drain(order, asked, books, now)
         case ResumeOrder():
@@ -139,6 +154,30 @@ def _addressed(target: str, books: Books, now: float) -> plan.Target | Refused:
         return Refused(400, Refusal("the supervisor cannot be addressed", mend="`primectl down` stops the cluster"))
     found = plan.resolve(target, books.targets, books.seen(now))
     return Refused(404, found) if isinstance(found, Refusal) else found
+
+
+def _reload(order: ReloadOrder, asked: Asked, books: Books, now: float) -> Accepted | Refused:
+    pools = list(books.targets) if order.target == ALL else [order.target]
+    if pools[0] not in books.targets:
+        return _not_reloadable(order.target, books)
+    if books.state is ClusterState.STARTING:
+        return Refused(409, Refusal("the cluster is starting", mend="Reload it when it is running"))
+    workers = sum(books.targets[pool] for pool in pools)
+    tell = Tell("reload", order.target, f"reload {order.target}: {workers} workers", asked.operator)
+    if order.target != ALL:
+        return Accepted(Reloading(pools[0], books, now), [tell], [])
+    parts = [Reloading(pool, books, now) for pool in pools]
+    return Accepted(ReloadingAll(parts, now, asked.operator), [tell], [])
+
+
+def _not_reloadable(target: str, books: Books) -> Refused:
+    process = books.processes.get(target)
+    if process is None or process.kind is Kind.ZYGOTE:
+        return Refused(404, plan.unknown_pool(target, [*books.targets, ALL]))
+    if process.pool:
+        mend = f"`primectl reload {process.pool}` does that"
+        return Refused(400, Refusal(f"{target} cannot be reloaded by itself, its pool can", mend=mend))
+    return Refused(400, Refusal(f"{target} runs no handler: pools are reloaded", mend=plan.nearest("", books.targets)))
 
 
 def _drain(order: DrainOrder, asked: Asked, books: Books, now: float) -> Accepted | Refused:

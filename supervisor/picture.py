@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from primectl.config.topology import proxy_id
 from primectl.wire.control import Readiness
 from primectl.wire.stats import ClusterState, PoolSnapshot, ProcessSnapshot, Role
+from supervisor.aggregate import STALE_S
 from supervisor.books import Books
 from supervisor.events import Kind
 from supervisor.lifecycle import READY
@@ -122,14 +123,21 @@ def _process(books: Books, process: Process, now: float, last_lines: int) -> Pro
         jobs=process.jobs,
         cpu_percent=process.cpu_percent if alive else 0.0,
         rss_bytes=process.rss_bytes if alive else 0,
-        job_s=process.job_s if busy else 0.0,
+        job_s=_job_s(books, process, now) if busy else 0.0,
         heartbeat_age_s=max(0.0, now - process.heard_at) if process.state in READY else 0.0,
         cause=process.cause,
         counters={name: count for name, count in process.counters.items() if count} if alive else {},
         crashes=process.crashes.crashes(ready_s, books.config.supervisor),
         retry_in_s=max(0.0, (process.deadline or now) - now) if process.state is S.BACKOFF else 0.0,
         last_lines=[line[:LINE_LENGTH] for line in process.last_lines[-last_lines:]] if last_lines else [],
+        request=process.health.request if busy else "",
+        generation=process.generation if process.kind is Kind.WORKER else 0,
     )
+
+
+def _job_s(books: Books, process: Process, now: float) -> float:
+    """Its own word, unless that is old."""
+    return process.job_s if now - process.heard_at < STALE_S else books.held_s(process, now)
 
 
 def _reading_order(pools: list[str]) -> Callable[[Process], tuple[int, int, int]]:

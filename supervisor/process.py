@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from supervisor.events import Birthright, Kind, Survivor
 from supervisor.lifecycle import ALIVE, Change, ProcessState, after
-from supervisor.liveness import Liveness
 from supervisor.plan import Seen
 from supervisor.restart import CrashRecord
+from supervisor.vitals import Health
 
 
 class Moved(NamedTuple):
@@ -43,6 +43,7 @@ class Process:
         "extra",
         "forced",
         "generation",
+        "health",
         "heard_at",
         "hello_at",
         "id",
@@ -53,7 +54,6 @@ class Process:
         "kind",
         "last_lines",
         "leaving",
-        "liveness",
         "moves",
         "number",
         "pid",
@@ -123,7 +123,7 @@ class Process:
         self.acknowledged = False
         self.heard_at = 0.0
         self.sequence = 0
-        self.liveness = Liveness.HEALTHY
+        self.health = Health()
         self.jobs = 0
         self.busy = False
         self.job_s = 0.0

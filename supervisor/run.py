@@ -51,6 +51,7 @@ from supervisor.events import (
     Heard,
     Kind,
     Leave,
+    Look,
     Order,
     ShowProgress,
     Signal,
@@ -63,12 +64,14 @@ from supervisor.events import (
     Ticked,
     zygote_ids,
 )
+from supervisor.examine import Examiner
 from supervisor.keeping import Keeping
 from supervisor.lending import Lending
 from supervisor.listen import Listeners
 from supervisor.logtail import LogTail
 from supervisor.plan import nearest, printable
 from supervisor.probe import Probe
+from supervisor.reload import RELOAD_FAILED
 from supervisor.spawn import PROGRAMS, Programs, Spawner
 from supervisor.stackfile import StackFiles
 from supervisor.zygotes import Zygotes
@@ -79,7 +82,9 @@ HOUSEKEEPING_ROUNDS = 4
 LAST_WAIT_S = 1.0
 """For children that even SIGKILL does not end at once."""
 EVENTS_A_TURN = 1000
-ALARMING = frozenset({"crashed", "fatal", "silent", "start_failed", "stuck", "suspended", "dead_letter"})
+ALARMING = frozenset(
+    {"crashed", "fatal", "silent", "start_failed", "stuck", "suspended", "unresponsive", "dead_letter"}
+)
 """Events that the log has as warnings."""
 FAULT = 70
 """Exit status of a supervisor that failed itself (EX_SOFTWARE of sysexits.h)."""
@@ -250,6 +255,7 @@ class Supervisor:
         self._spawner = Spawner(loop, cluster, listeners, self._emit, programs, kernel.raise_open_files())
         self._zygotes = Zygotes(loop, self._spawner, self._place.log_file, self._emit, log)
         self._stack_files = StackFiles(loop, self._place, self._spawner, self._emit)
+        self._examiner = Examiner(self._place, clock)
         self._probe = Probe(clock)
         self._logtail = LogTail(self._place)
         self._listened_to: set[bytes] = set()
@@ -381,6 +387,8 @@ class Supervisor:
             case SignalStray():
                 if self._spawner.kill_stray(action.pid, action.process):
                     self._log.warn(f"ended process {action.pid}, which went by {action.process} and was in no book")
+            case Look():
+                self._look_closer(action)
             case TakeDump():
                 self._stack_files.take(action)
             case CloseZygote():
@@ -404,8 +412,12 @@ class Supervisor:
 
     def _tell(self, tell: Tell) -> None:
         self._eventlog.add(self._clock.wall(), tell)
-        if tell.kind != STATE:
-            by = f" (by {tell.operator})" if tell.operator else ""
+        if tell.kind == STATE:
+            return
+        by = f" (by {tell.operator})" if tell.operator else ""
+        if tell.kind == RELOAD_FAILED:
+            self._log.error(f"{tell.text}{by}", "\n".join(tell.lines))
+        else:
             level = self._log.warn if tell.kind in ALARMING else self._log.info
             level(f"{tell.text}{by}")
 
@@ -509,6 +521,11 @@ class Supervisor:
             self._publish_snapshot()
         if LOGS in self._listened_to and (lines := self._logtail.read()) is not None:
             self._channel.publish(LOGS, lines)
+
+    def _look_closer(self, order: Look) -> None:
+        found = self._spawner.find(order.process, order.incarnation)
+        if found is not None:
+            self._emit(self._examiner.look(order, found.pid, is_worker=found.kind is Kind.WORKER))
 
     def _look(self) -> None:
         for probed in self._probe.turn():

@@ -195,9 +195,13 @@ class Spawner:
                 self._killed.add((process, incarnation))
             kernel.send(child.pidfd, number)
 
+    def find(self, process: str, incarnation: int) -> Child | None:
+        """This life of a process, if it has not ended."""
+        return self._children.get((process, incarnation))
+
     def catches(self, process: str, incarnation: int, number: int) -> bool:
         """Whether this life of a process has a handler for a signal."""
-        child = self._children.get((process, incarnation))
+        child = self.find(process, incarnation)
         return child is not None and kernel.catches(child.pid, number)
 
     def kill_stray(self, pid: int, process: str) -> bool:

@@ -144,7 +144,9 @@ def cut_painted(line: str, width: int) -> str:
 
 
 def _state_sgr(word: str) -> str:
-    return _SGR.get(word, "31" if word.startswith("DEAD") else "33" if word.startswith("DRAIN") else "")
+    return _SGR.get(
+        word.partition(" ")[0], "31" if word.startswith("DEAD") else "33" if word.startswith("DRAIN") else ""
+    )
 
 
 # --- answers to orders ------------------------------------------------------------------------------------------------

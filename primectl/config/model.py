@@ -97,6 +97,10 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kill_after: Annotated[
         Duration, Meta(gt=0, description="A worker that does not let go of a cancelled job for so long is killed")
     ] = 2.0
+    unresponsive_after: Annotated[
+        Duration,
+        Meta(ge=2, description="A worker that is dead inside (no report, no job, no processor time) is replaced then"),
+    ] = 10.0
     worker_timeout: Annotated[
         Duration, Meta(gt=0, description="For a job to wait in a pool that has no worker at all, else 503")
     ] = 10.0
@@ -104,6 +108,10 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["fork", "exec"],
         Meta(description='"fork" from a process that has imported the handler, or "exec" an interpreter each'),
     ] = "fork"
+    reload_surge: Annotated[
+        Count, Meta(description="Workers above the pool's size during a reload, and how many are replaced at once")
+    ] = 1
+    reload_pace: Annotated[Duration, Meta(ge=0, description="Pause between two steps of a reload")] = 0.0
     env: Annotated[dict[str, str], Meta(description="Environment variables, set before the handler is imported")] = {}
     cwd: Annotated[
         str, Meta(description="Folder that the workers work in, relative to the config file; else that of the cluster")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import sys
 import time
 from contextlib import suppress
 from mmap import mmap
@@ -130,6 +131,16 @@ def read_begun(path: str) -> Begun | None:
         broken=frozenset(words[_BROKEN_AT:_CURRENT]) - {NONE},
         alive=alive,
     )
+
+
+def running(path: str) -> JobId | None:
+    """What a living worker runs by its notes, NONE for nothing; None where it keeps none. Reads two words."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            magic, job = (int.from_bytes(os.pread(file.fileno(), 8, 8 * word), sys.byteorder) for word in (0, _CURRENT))
+    except OSError:
+        return None
+    return JobId(job) if magic == _MAGIC else None
 
 
 def _is_locked(fd: int) -> bool:

@@ -13,6 +13,7 @@ number of `Reply` with status 102 (progress) and then one final `Reply`. Every o
     POST /scale   Scale      (102: Progress)        -> Scaled
     POST /kill    Kill       (102: Progress)        -> Killed
     POST /restart Restart    (102: Progress)        -> Restarted
+    POST /reload  ReloadOrder (102: Progress)       -> Reloaded
     POST /drain   DrainOrder (102: Progress)        -> Drained
     POST /resume  ResumeOrder                       -> Resumed
     POST /dump    DumpOrder  (102: Progress)        -> Dumps
@@ -153,6 +154,8 @@ class Refusal(Struct, frozen=True):
     where: str = ""
     mend: str = ""
     operation: int = 0
+    lines: list[str] = []
+    """The end of a traceback or of a log that tells why."""
 
 
 class Progress(Struct, frozen=True):
@@ -208,6 +211,23 @@ class Restart(Struct, frozen=True):
 
 
 class Restarted(Struct, frozen=True):
+    target: str
+    processes: list[str]
+    seconds: float
+    operation: int = 0
+
+
+class ReloadOrder(Struct, frozen=True):
+    """`target` is `all` or a pool: new workers of the code as it is now come up READY, then the old ones leave."""
+
+    target: str
+    timeout_s: float = 120.0
+
+
+class Reloaded(Struct, frozen=True):
+    """`processes` run the new code. Where it could not be imported, or a worker of it did not come up or ended by
+    itself, the answer is 500: the old code stays."""
+
     target: str
     processes: list[str]
     seconds: float

@@ -179,6 +179,8 @@ class ProcessSnapshot(Struct, frozen=True, kw_only=True):
     """Why it last ended or failed, empty when it never did."""
     counters: dict[str, int] = {}
     """What this life of it has counted beside its jobs: handed back, cancelled, dropped …; those above 0."""
+    generation: int = 0
+    """Of a worker: after which reload of its pool it was started, the first being 1; higher ones may have failed."""
     request: str = ""
     """X-Request-Id of the job that it runs, as far as it is known."""
     crashes: int = 0

@@ -25,6 +25,7 @@ from supervisor.events import (
     Exec,
     Exited,
     Fork,
+    HandlerFailed,
     HandlerImported,
     Heard,
     Kind,
@@ -57,6 +58,8 @@ class Life:
     def __init__(self, process: str, incarnation: int, kind: Kind, pool: str, pid: int) -> None:
         self.process, self.incarnation, self.kind, self.pool, self.pid = process, incarnation, kind, pool, pid
         self.deaf = False
+        self.code = 1
+        """Which code it runs: that of its zygote, else what there was when it began."""
         self.sequence = 0
         self.drains: list[Drain | Resume] = []
         """The drains and resumes that a proxy has obeyed."""
@@ -84,6 +87,10 @@ class World:
         self.zygotes_hold_back = False
         """A zygote is told to fork and says nothing."""
         self.imports = True
+        self.code = 1
+        """What whoever imports from now on gets."""
+        self.faults: dict[int, str] = {}
+        """What is wrong with a code: `import`, or its workers are `mute` (never READY) or `die` at their start."""
         self._pid = 100
         self._asked = 0
 
@@ -154,6 +161,13 @@ class World:
     def workers(self, pool: str) -> list[str]:
         return sorted(life.process for life in self.alive.values() if life.kind is Kind.WORKER and life.pool == pool)
 
+    def codes(self, pool: str) -> dict[str, int]:
+        """Which code each worker runs."""
+        return {worker: self.alive[worker].code for worker in self.workers(pool)}
+
+    def zygotes(self, pool: str) -> list[str]:
+        return sorted(life.process for life in self.alive.values() if life.kind is Kind.ZYGOTE and life.pool == pool)
+
     def told(self, kind: str) -> list[str]:
         return [action.text for action in self.actions if isinstance(action, Tell) and action.kind == kind]
 
@@ -167,9 +181,10 @@ class World:
             case Exec():
                 self._bear(action.process, action.incarnation, action.kind, action.pool)
             case Fork():
-                if not self.zygotes_hold_back and action.zygote in self.alive:
+                zygote = self.alive.get(action.zygote)
+                if not self.zygotes_hold_back and zygote is not None:
                     for worker in action.workers:
-                        self._bear(worker.process, worker.incarnation, Kind.WORKER, action.pool)
+                        self._bear(worker.process, worker.incarnation, Kind.WORKER, action.pool, zygote.code)
             case Broadcast():
                 for life in list(self.alive.values()):
                     if life.hears(action.topic):
@@ -185,20 +200,29 @@ class World:
             case Leave():
                 self.outcome = action.outcome
 
-    def _bear(self, process: str, incarnation: int, kind: Kind, pool: str) -> None:
+    def _bear(self, process: str, incarnation: int, kind: Kind, pool: str, code: int = 0) -> None:
         assert process not in self.alive, f"{process} lives twice"
         self._pid += 1
         life = self.alive[process] = Life(process, incarnation, kind, pool, self._pid)
+        life.code = code or self.code
         self.pending.append(Spawned(process, incarnation, self._pid))
-        if kind is not Kind.ZYGOTE:
+        fault = self.faults.get(life.code, "") if kind in (Kind.WORKER, Kind.ZYGOTE) else ""
+        if kind is Kind.ZYGOTE:
+            if fault == "import":
+                traceback = f"Traceback …\nNameError: code {life.code}"
+                self.pending.append(HandlerFailed(process, incarnation, traceback))
+                self._end(life, 1)
+            elif self.imports:
+                self.pending.append(HandlerImported(process, incarnation))
+        elif fault in ("import", "die"):
+            self._end(life, 1, f"ValueError: code {life.code}")
+        elif fault != "mute":
             self.pending.append(Subscribed(process))
-        elif self.imports:
-            self.pending.append(HandlerImported(process, life.incarnation))
 
-    def _end(self, life: Life, status: int) -> None:
+    def _end(self, life: Life, status: int, *tail: str) -> None:
         if self.alive.get(life.process) is life:
             del self.alive[life.process]
-            self.pending.append(Exited(life.process, life.incarnation, status))
+            self.pending.append(Exited(life.process, life.incarnation, status, tail))
 
     def _obey(self, life: Life, command: object) -> None:
         if life.deaf or life.kind is Kind.ZYGOTE:

@@ -250,6 +250,7 @@ PROCESS_COLUMNS = (
     Column("PID", 7, right=True, drop=5),
     Column("STATE", 10, few_first=True),
     Column("FOR", 6, right=True, drop=4),
+    Column("REQUEST", 13, drop=11),
     Column("JOBS", 6, right=True, drop=3),
     Column("CPU", 5, right=True, drop=1),
     Column("RSS", 5, right=True, drop=6),
@@ -261,6 +262,8 @@ PROCESS_COLUMNS = (
 
 LATE_HEARTBEAT_S = 2.0
 LONG_JOB_S = 5.0
+TELLING_S = 1.0
+"""A shorter job is over before its request can be looked up."""
 
 
 class Shape(NamedTuple):
@@ -351,7 +354,7 @@ def process_rows(snapshot: ClusterSnapshot) -> list[tuple[str, ...]]:
             process.role.value,
             clean(process.pool),
             str(process.pid or "-"),
-            shape(process).word,
+            activity(process),
             units.uptime(process.uptime_s),
             str(process.restarts),
             units.count(process.jobs) if process.role is Role.WORKER else "-",
@@ -360,6 +363,14 @@ def process_rows(snapshot: ClusterSnapshot) -> list[tuple[str, ...]]:
         )
         for process in snapshot.processes
     ]
+
+
+def activity(process: ProcessSnapshot) -> str:
+    """What it is at; of a job that takes its time, for how long and which request."""
+    word = shape(process).word
+    if not process.busy or process.job_s < TELLING_S:
+        return word
+    return f"{word} {units.duration(process.job_s)} {clean(process.request)}".rstrip()
 
 
 def _memory(process: ProcessSnapshot) -> str:
@@ -376,6 +387,7 @@ def process_table(snapshot: ClusterSnapshot, pool: str = "") -> list[Row]:
 def _process_row(process: ProcessSnapshot) -> Row:
     now = shape(process)
     lasting = process.job_s if process.busy else 0.0
+    request = clean(process.request) if lasting >= TELLING_S else ""
     overdue = process.heartbeat_age_s > LATE_HEARTBEAT_S
     works = process.role is Role.WORKER
     return Row(
@@ -390,6 +402,7 @@ def _process_row(process: ProcessSnapshot) -> Row:
                 lasting,
                 Tone.WARN if lasting > LONG_JOB_S else Tone.PLAIN,
             ),
+            Cell((Part(request or "-", Tone.PLAIN if request else Tone.DIM),), request),
             figure(units.count(process.jobs) if works else "-", process.jobs if works else -1),
             figure(f"{process.cpu_percent:.0f}%", process.cpu_percent),
             figure(_memory(process), process.rss_bytes),
@@ -416,7 +429,20 @@ EVENT_COLUMNS = (
 )
 
 _BAD_WORDS = ("crash", "fail", "lost", "dead", "kill")
-_WARN_WORDS = ("late", "backoff", "restart", "exit", "drop", "stop", "refus", "drain", "stuck", "suspend")
+_WARN_WORDS = (
+    "late",
+    "backoff",
+    "restart",
+    "exit",
+    "drop",
+    "stop",
+    "refus",
+    "drain",
+    "stuck",
+    "suspend",
+    "silent",
+    "unrespons",
+)
 _GOOD_WORDS = ("ready", "running", "scale", "adopt", "started", "resum")
 
 

@@ -642,18 +642,6 @@ def test_lost_reports_are_seen_by_their_numbers():
     assert world.cluster.snapshot().counters == {"lost_reports": 3}
 
 
-def test_a_process_that_falls_silent_is_told_once_and_again_when_it_is_heard():
-    world = a_running_world(a_config(compute=1, parse=0))
-    for _ in range(12):
-        world.pass_time(1.0)
-        for name in ("server.1", "proxy.compute", "proxy.parse"):
-            world.report(name, WorkerSample(0, 0, False))
-    assert [text[:9] for text in world.told("silent")] == ["compute.1", "compute.1"]
-    world.report("compute.1", WorkerSample(0, 0, False))
-    world.pass_time(1.0)
-    assert world.told("heard") == ["compute.1 is heard again"]
-
-
 def test_busy_and_idle_always_add_up_to_the_workers():
     world = a_running_world(a_config(compute=3))
     loads = [a_load(world, "compute.1", 2), a_load(world, "compute.2", 0)]

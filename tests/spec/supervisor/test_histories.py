@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from primectl.config.model import SupervisorConfig
-from primectl.wire.control import Drain, DrainOrder, Kill, Restart, ResumeOrder, Scale, Stop
+from primectl.wire.control import Drain, DrainOrder, Kill, ReloadOrder, Restart, ResumeOrder, Scale, Stop
 from supervisor.events import Begun, Exited, Heard, Kind, Spawned
 from tests.support.world import World, a_config
 
@@ -14,6 +14,7 @@ ORDERS = st.one_of(
     st.builds(Scale, st.sampled_from(["compute", "parse"]), st.integers(0, 6).map(str)),
     st.builds(Kill, st.sampled_from(["all", "compute", "compute.1", "proxy.parse", "role.server", "nobody"])),
     st.builds(Restart, st.sampled_from(["all", "compute", "compute.2", "role.proxy", "server.1"])),
+    st.builds(ReloadOrder, st.sampled_from(["compute", "parse", "all"]), st.sampled_from([1.0, 120.0])),
     st.builds(DrainOrder, st.sampled_from(["compute", "compute.1", "compute.4", "parse.1", "server.1"])),
     st.builds(ResumeOrder, st.sampled_from(["compute", "compute.1", "parse", "nobody"])),
 )
@@ -23,6 +24,7 @@ STEPS = st.one_of(
     st.tuples(st.just("crash"), st.integers(0, 1000)),
     st.tuples(st.just("deafen"), st.integers(0, 1000)),
     st.tuples(st.just("wait"), st.floats(0.0, 3.0)),
+    st.tuples(st.just("edit"), st.sampled_from(["", "", "import", "die", "mute"])),
     st.tuples(st.just("ask"), ORDERS),
 )
 CALM = SupervisorConfig(crash_limit=10_000)
@@ -46,6 +48,9 @@ def play(world, steps):
                 life.deaf = life.kind is not Kind.ZYGOTE
             case "wait":
                 world.pass_time(value)
+            case "edit":
+                world.code += 1
+                world.faults[world.code] = value
             case "ask":
                 askers.append(world.ask(value))
     return askers
@@ -61,7 +66,8 @@ def deliver(world, chosen):
     world.tell(first)
 
 
-WITHOUT_ZYGOTE = {"server.1", "proxy.compute", "proxy.parse", "zygote.compute", "zygote.parse"}
+ZYGOTES = {f"zygote.{pool}{turn}" for pool in ("compute", "parse") for turn in ("", ".next")}
+WITHOUT_ZYGOTE = {"server.1", "proxy.compute", "proxy.parse", *ZYGOTES}
 
 
 def sender_of(event):
@@ -74,7 +80,8 @@ def sender_of(event):
 
 
 def come_to_rest(world):
-    """An operator ends what does not listen; then everything has time to happen."""
+    """An operator ends what does not listen, and mends the code; then everything has time to happen."""
+    world.faults.clear()
     for life in list(world.alive.values()):
         if life.deaf:
             world._end(life, -signal.SIGKILL)
@@ -96,6 +103,8 @@ def test_wanted_and_actual_converge_and_every_order_is_answered_once(steps):
     for pool in shown.pools:
         workers = [name for name in world.workers(pool.name) if world.state(name) == "running"]
         assert len(workers) == len(world.workers(pool.name)) == pool.target == pool.workers
+        assert len({process.generation for process in shown.processes if process.id in workers}) <= 1
+        assert len(world.zygotes(pool.name)) == 1
     assert {process.id for process in shown.processes} - {"supervisor"} == {
         life.process for life in world.alive.values() if life.kind is not Kind.ZYGOTE
     }
@@ -104,6 +113,35 @@ def test_wanted_and_actual_converge_and_every_order_is_answered_once(steps):
         assert process.pid == world.alive[process.id].pid
     for asker in askers:
         assert world.answer(asker) is not None
+
+
+EDITS = st.tuples(st.just("edit"), st.sampled_from(["", "", "import", "die", "mute"]))
+RELOADS = st.tuples(st.just("ask"), st.builds(ReloadOrder, st.sampled_from(["compute", "all"])))
+DELIVERIES = st.tuples(st.just("deliver"), st.integers(0, 1000))
+OTHERS = STEPS.filter(lambda step: not isinstance(step[1], Scale))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(EDITS, RELOADS, DELIVERIES, DELIVERIES, DELIVERIES, OTHERS), max_size=60))
+def test_whatever_comes_in_between_a_reloaded_pool_has_the_workers_that_it_had(steps):
+    world = World(a_config(compute=3, supervisor=CALM))
+    world.start()
+    askers = play(world, steps)
+    come_to_rest(world)
+    assert world.workers("compute") == ["compute.1", "compute.2", "compute.3"]
+    assert len(set(generations(world, "compute"))) == 1
+    assert len(world.zygotes("compute")) == len(world.zygotes("parse")) == 1
+    for asker in askers:
+        assert world.answer(asker) is not None
+    world.code += 1
+    for pool in ("compute", "parse"):
+        world.do(ResumeOrder(pool))
+        assert world.do(ReloadOrder(pool)).status == 200
+        assert set(world.codes(pool).values()) == {world.code}
+
+
+def generations(world, pool):
+    return [process.generation for process in world.cluster.snapshot().processes if process.id in world.workers(pool)]
 
 
 @settings(max_examples=100, deadline=None)

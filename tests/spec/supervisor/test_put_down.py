@@ -126,14 +126,6 @@ def test_a_process_that_is_let_go_on_in_time_is_left_alone_however_often():
     assert world.told("suspended") == []
 
 
-def test_a_process_that_is_silent_and_not_stopped_is_only_told_of():
-    world = a_running_world()
-    for _ in range(30):
-        world.pass_time(1.0)
-        assert not [action for action in probe(world, "compute.1", stopped=False) if isinstance(action, Signal)]
-    assert "compute.1 has not been heard for 3 s" in world.told("silent")
-
-
 def test_word_of_an_earlier_life_that_was_stopped_hits_nobody():
     world = a_running_world()
     old = world.alive["compute.1"].incarnation

@@ -1,4 +1,4 @@
-"""Causes of an end, silence, and requests of the control API, in words."""
+"""Causes of an end, and requests of the control API, in words."""
 
 import pytest
 from msgspec import Raw
@@ -7,7 +7,6 @@ from primectl.wire import frames
 from primectl.wire.control import EventsQuery, Kill, Killed, LogsQuery, Refusal, Request, Scale, Stop, Stopped
 from supervisor import api
 from supervisor.causes import cause_of, in_words
-from supervisor.liveness import Liveness, liveness
 
 
 @pytest.mark.parametrize(
@@ -39,14 +38,6 @@ def test_orders_end_in_words():
         "KILL acknowledged by 2 of 2, 1 by SIGKILL; they held 3 jobs",
     )
     assert in_words(Stopped("test", 5, 1, 6, ["w.1"], 0.1))[2] == "stopped: 5 requests finished, 1 cancelled, 1 killed"
-
-
-@pytest.mark.parametrize(
-    ("silent_s", "found"),
-    [(0.0, Liveness.HEALTHY), (2.9, Liveness.HEALTHY), (3.0, Liveness.LATE), (10.0, Liveness.LOST)],
-)
-def test_silence_has_degrees(silent_s, found):
-    assert liveness(silent_s) is found
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,18 @@ from tui.present.trends import Trends
 HOSTILE = "\x1b]52;c;ZXZpbA==\x07[/x]\u202e"
 
 
+def test_a_worker_with_a_long_job_shows_for_how_long_and_which_request():
+    busy = a_process("compute.1", busy=True, job_s=9.9, request="4d77c0ffee000")
+    quick = a_process("compute.2", busy=True, job_s=0.2, request="4d77c0ffee001")
+    unknown = a_process("compute.3", busy=True, job_s=62.0)
+    cluster = a_cluster(processes=[busy, quick, unknown])
+    state = PROCESS_HEADERS.index("STATE")
+    assert [row[state] for row in process_rows(cluster)] == ["busy 9.9s 4d77c0ffee000", "busy", "busy 62s"]
+    titles = [column.title for column in PROCESS_COLUMNS]
+    shown = [plain(row.cells[titles.index("REQUEST")].parts) for row in process_table(cluster)]
+    assert shown == ["4d77c0ffee000", "-", "-"]
+
+
 def test_pools_are_plain_strings_under_their_headers():
     assert pool_rows(a_cluster(a_pool("compute", queued=3))) == [
         ("compute", "4/4", "1", "3", "3", "40", "25%", "400µs", "2.1ms", "120", "ok")
