@@ -55,6 +55,8 @@ class EventLog:
         self.dropped = 0
         self._all, self._told = _Memory(), _Memory()
         self._number = 0
+        self.last_operation = 0
+        """The highest number of an order that is told of."""
         self._encoder = msgspec.json.Encoder()
         self._fresh: list[Event] = []
         self._unwritten: list[bytes] = []
@@ -72,6 +74,7 @@ class EventLog:
 
     def _remember(self, event: Event, size: int) -> None:
         self._number = max(self._number, event.number)
+        self.last_operation = max(self.last_operation, event.operation)
         self._all.add(event, size)
         if event.kind != STATE:
             self._told.add(event, size)

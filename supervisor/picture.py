@@ -94,18 +94,28 @@ def _pool(books: Books, pool: str, now: float) -> PoolSnapshot:
         max_workers=settings.max_workers,
         max_queue=settings.max_queue,
         state="draining" if books.drains[pool].whole else "running",
-        trouble=_trouble(books, pool),
+        trouble=_trouble(books, pool, now),
     )
     return books.pools[pool].snapshot(base, now)
 
 
-def _trouble(books: Books, pool: str) -> str:
+def _trouble(books: Books, pool: str, now: float) -> str:
     """What keeps a pool from getting new workers."""
     zygote = books.processes.get(books.zygotes.get(pool, ""))
-    if zygote is None or zygote.state not in (S.BACKOFF, S.FAILED):
+    if zygote is None:
         return ""
-    when = "" if zygote.state is S.BACKOFF else f"; `primectl restart {pool}` tries again"
-    return f"no new workers, its handler is not imported: {zygote.cause}{when}"
+    if zygote.state is S.FAILED:
+        mend = f"`primectl restart {pool}` tries again"
+        return f"no new workers, its handler cannot be imported: {zygote.cause}; {mend}"
+    if zygote.state is S.BACKOFF and _retry_in_s(zygote, now) > 0:
+        return f"no new workers until its handler is imported: {zygote.cause}"
+    return ""
+
+
+def _retry_in_s(process: Process, now: float) -> float:
+    if process.state is not S.BACKOFF or process.deadline is None:
+        return 0.0
+    return max(0.0, process.deadline - now)
 
 
 def _process(books: Books, process: Process, now: float, last_lines: int) -> ProcessSnapshot:
@@ -128,7 +138,7 @@ def _process(books: Books, process: Process, now: float, last_lines: int) -> Pro
         cause=process.cause,
         counters={name: count for name, count in process.counters.items() if count} if alive else {},
         crashes=process.crashes.crashes(ready_s, books.config.supervisor),
-        retry_in_s=max(0.0, (process.deadline or now) - now) if process.state is S.BACKOFF else 0.0,
+        retry_in_s=_retry_in_s(process, now),
         last_lines=[line[:LINE_LENGTH] for line in process.last_lines[-last_lines:]] if last_lines else [],
         request=process.health.request if busy else "",
         generation=process.generation if process.kind is Kind.WORKER else 0,

@@ -266,6 +266,7 @@ class Supervisor:
             incarnation=_first_incarnation(clock, estate),
             pid=os.getpid(),
             jitter=random.random,  # an operator's luck, no secret
+            first_operation=self._eventlog.last_operation + 1,
         )
         self._keeping = Keeping(
             self._place,

@@ -12,6 +12,7 @@ from primectl.wire.control import Drained, Dumps, Killed, ProcessDump, Restarted
 from primectl.wire.stats import ClusterSnapshot, Event
 from tui.present import units
 from tui.present.clean import cells, clean, cut
+from tui.present.operations import failure_lines, operation_line
 from tui.present.tables import POOL_HEADERS, PROCESS_HEADERS, Tone, event_tone, natural, pool_rows, process_rows
 
 _DIGITS = {
@@ -27,6 +28,8 @@ _DIGITS = {
     "utilisation": 3,
     "job_s": 3,
     "heartbeat_age_s": 2,
+    "since_s": 1,
+    "retry_in_s": 1,
     "time": 3,
     "seconds": 3,
 }
@@ -46,6 +49,7 @@ _SGR = {
     "stopping": "33",
     "backoff": "33",
     "SLOW": "33",
+    "NO NEW": "33",
     "failed": "31",
     "FULL": "31",
     "DOWN": "31",
@@ -92,7 +96,8 @@ def _rounded(value: Any, key: str) -> Any:
 
 
 def ps_text(snapshot: ClusterSnapshot, *, colour: bool) -> str:
-    """A line on the cluster, a table of its pools, a table of its processes."""
+    """A line on the cluster, a table of its pools, a table of its processes; below them what has failed and what is
+    under way."""
     front = snapshot.front
     facts = [
         f"cluster {clean(snapshot.cluster)}",
@@ -111,6 +116,11 @@ def ps_text(snapshot: ClusterSnapshot, *, colour: bool) -> str:
         parts += ["", *table(POOL_HEADERS, pool_rows(snapshot), colour=colour)]
     if snapshot.processes:
         parts += ["", *table(PROCESS_HEADERS, process_rows(snapshot), colour=colour)]
+    troubles = [f"{clean(pool.name)}: {clean(pool.trouble)}" for pool in snapshot.pools if pool.trouble]
+    if failures := [*troubles, *failure_lines(snapshot.processes)]:
+        parts += ["", *failures]
+    if snapshot.operations:
+        parts += ["", paint("UNDER WAY", "2", colour), *map(operation_line, snapshot.operations)]
     return "\n".join(parts)
 
 
@@ -143,10 +153,10 @@ def cut_painted(line: str, width: int) -> str:
     return "".join(parts)
 
 
-def _state_sgr(word: str) -> str:
-    return _SGR.get(
-        word.partition(" ")[0], "31" if word.startswith("DEAD") else "33" if word.startswith("DRAIN") else ""
-    )
+def _state_sgr(text: str) -> str:
+    word = text.partition(" ")[0].rstrip(",")
+    other = "31" if word.startswith("DEAD") else "33" if word.startswith("DRAIN") else ""
+    return _SGR.get(text) or _SGR.get(word, other)
 
 
 # --- answers to orders ------------------------------------------------------------------------------------------------

@@ -53,10 +53,14 @@ def confirm(question: str) -> bool:
 
 
 class ProgressLine:
-    """One line on the terminal that shows how far a command is, gone when it is done; nothing without a terminal."""
+    """One line on the terminal that shows how far a command is, gone when it is done; nothing without a terminal.
+
+    Who stops waiting (Ctrl-C) does not stop the order, and is told so.
+    """
 
     def __init__(self) -> None:
         self._shown = False
+        self._operation = 0
         self._on = sys.stderr.isatty()
 
     def __enter__(self) -> Self:
@@ -67,8 +71,11 @@ class ProgressLine:
     ) -> None:
         if self._shown:
             self._write(CLEAR_LINE)
+        if kind is KeyboardInterrupt and self._operation:
+            tell(f"operation {self._operation} goes on; `primectl ps` shows how far it is, `primectl events` its end")
 
     def __call__(self, progress: Progress) -> None:
+        self._operation = progress.operation
         if self._on:
             self._shown = True
             self._write(f"{CLEAR_LINE}{progress_text(progress, os.get_terminal_size(sys.stderr.fileno()).columns)}")

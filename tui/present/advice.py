@@ -71,6 +71,7 @@ def advise(snapshot: ClusterSnapshot, growth: Mapping[str, float]) -> Advice:
             for advice in (
                 *(_draining(pool) for pool in snapshot.pools),
                 *(_without_workers(pool) for pool in snapshot.pools),
+                *(_without_new_workers(pool) for pool in snapshot.pools),
                 *(_bottleneck(pool, growth.get(pool.name, 0.0)) for pool in by_pressure),
                 *(_with_failures(pool, snapshot) for pool in snapshot.pools),
             )
@@ -120,6 +121,10 @@ def _without_workers(pool: PoolSnapshot) -> Advice | None:
     if pool.target:
         return Advice(f"{name} has no working worker{waiting}.", "6 logs", pool.name, urgent=True)
     return Advice(f"{name} is scaled to 0{waiting}.", "s scale", pool.name, urgent=True)
+
+
+def _without_new_workers(pool: PoolSnapshot) -> Advice | None:
+    return Advice(f"{clean(pool.name)}: {clean(pool.trouble)}.", pool=pool.name, urgent=True) if pool.trouble else None
 
 
 def _with_failures(pool: PoolSnapshot, snapshot: ClusterSnapshot) -> Advice | None:

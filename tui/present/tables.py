@@ -154,6 +154,8 @@ def pool_state(pool: PoolSnapshot, growth: float = 0.0) -> PoolState:
     overloaded = pool.queued > pool.workers and (growth > 0.5 or needed(pool) > pool.workers)
     if overloaded or (growth > 0.5 and pool.queued > pool.workers and not pool.idle):
         return PoolState("SLOW", Tone.WARN)
+    if pool.trouble:
+        return PoolState("NO NEW", Tone.WARN)
     if pool.target > pool.workers or pool.starting:
         return PoolState("GROW", Tone.ACCENT)
     if pool.workers > pool.target:
@@ -297,6 +299,14 @@ def shape(process: ProcessSnapshot) -> Shape:
     return _SHAPES.get(process.state) or Shape("?", clean(process.state), Tone.WARN)
 
 
+def cause_text(process: ProcessSnapshot) -> str:
+    """Why it ended last; of one that waits, for how long; of one that has failed, what it said last."""
+    if process.retry_in_s > 0:
+        return f"again in {units.duration(process.retry_in_s)}: {process.cause}"
+    last = process.last_lines[-1].strip() if process.last_lines else ""
+    return f"{process.cause} | {last}" if last and last not in process.cause else process.cause
+
+
 def strip(workers: Iterable[ProcessSnapshot]) -> Line:
     """One cell a worker, neighbours in one state joined to one part."""
     parts: list[Part] = []
@@ -366,8 +376,11 @@ def process_rows(snapshot: ClusterSnapshot) -> list[tuple[str, ...]]:
 
 
 def activity(process: ProcessSnapshot) -> str:
-    """What it is at; of a job that takes its time, for how long and which request."""
+    """What it is at; of a job that takes its time, for how long and which request; of one in backoff, when it is tried
+    again."""
     word = shape(process).word
+    if process.retry_in_s > 0:
+        return f"{word}, again in {units.duration(process.retry_in_s)}"
     if not process.busy or process.job_s < TELLING_S:
         return word
     return f"{word} {units.duration(process.job_s)} {clean(process.request)}".rstrip()
@@ -413,7 +426,7 @@ def _process_row(process: ProcessSnapshot) -> Row:
                 process.heartbeat_age_s,
                 Tone.BAD if overdue else Tone.PLAIN,
             ),
-            Cell((Part(clean(process.cause), Tone.WARN),), process.cause),
+            Cell((Part(clean(cause_text(process)), Tone.WARN),), process.cause),
         ),
     )
 
@@ -428,7 +441,7 @@ EVENT_COLUMNS = (
     Column("BY", 8, drop=1, few_first=True),
 )
 
-_BAD_WORDS = ("crash", "fail", "lost", "dead", "kill")
+_BAD_WORDS = ("crash", "fail", "fatal", "lost", "dead", "kill")
 _WARN_WORDS = (
     "late",
     "backoff",

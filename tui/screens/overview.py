@@ -15,6 +15,7 @@ from tui.present import units
 from tui.present.advice import Advice, advise, advise_in_silence
 from tui.present.charts import CALM, LOAD
 from tui.present.clean import clean
+from tui.present.operations import under_way
 from tui.present.panels import advice_lines, event_lines, front_lines, rule
 from tui.present.picture import Picture
 from tui.present.tables import POOL_COLUMNS, PROCESS_COLUMNS, Line, Tone, pool_table, process_table, workers_by_pool
@@ -63,8 +64,8 @@ class Overview(View):
         pools = self.query_one("#pools", LiveTable)
         pools.show(pool_table(snapshot, picture.trends))
         self._draw("front", front_lines(picture, width))
-        for name in ("front-rule", "advice-rule"):
-            self._draw(name, [rule(width)])
+        self._draw("front-rule", [rule(width)])
+        self._draw("advice-rule", [rule(width, under_way(snapshot), Tone.ACCENT)])
         self._draw("events-rule", [rule(width, "EVENTS", Tone.TITLE)])
         workers = workers_by_pool(snapshot).get(pools.cursor, [])
         pool = next((pool for pool in snapshot.pools if pool.name == pools.cursor), None)
