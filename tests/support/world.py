@@ -10,7 +10,7 @@ import signal
 from collections.abc import Sequence
 
 from primectl.config.model import ClusterConfig, Config, PoolConfig, SupervisorConfig
-from primectl.wire.control import Drain, Hello, KillNow, Resume, Retire
+from primectl.wire.control import Drain, Hello, KillNow, Progress, Resume, Retire
 from primectl.wire.stats import Acknowledged, Ready, Report, ReportEnvelope, ServerSample
 from supervisor.cluster import Cluster
 from supervisor.events import (
@@ -91,6 +91,10 @@ class World:
         """What whoever imports from now on gets."""
         self.faults: dict[int, str] = {}
         """What is wrong with a code: `import`, or its workers are `mute` (never READY) or `die` at their start."""
+        self.doomed: set[str] = set()
+        """Processes that end as soon as they begin, with status 1."""
+        self.mute: set[str] = set()
+        """Processes that are deaf in every life."""
         self._pid = 100
         self._asked = 0
 
@@ -129,10 +133,10 @@ class World:
     def start(self) -> list[Action]:
         return self.tell(Begun("http://127.0.0.1:8002")) + self.settle()
 
-    def ask(self, order: Order) -> Asker:
+    def ask(self, order: Order, operator: str = "alice") -> Asker:
         self._asked += 1
         asker = Asker(b"console", self._asked)
-        self.tell(Asked(order, "alice", asker))
+        self.tell(Asked(order, operator, asker))
         return asker
 
     def do(self, order: Order) -> Answer | None:
@@ -145,6 +149,10 @@ class World:
         answers = [a for a in self.actions if isinstance(a, Answer) and a.asker == asker and a.status != 102]
         assert len(answers) <= 1, "an order is answered once"
         return answers[0] if answers else None
+
+    def progress(self, asker: Asker) -> list[Progress]:
+        """What an operator was told on the way."""
+        return [a.body for a in self.actions if isinstance(a, Answer) and a.asker == asker and a.status == 102]
 
     def die(self, process: str, status: int = 1, *tail: str) -> list[Action]:
         life = self.alive.pop(process)
@@ -206,8 +214,11 @@ class World:
         life = self.alive[process] = Life(process, incarnation, kind, pool, self._pid)
         life.code = code or self.code
         self.pending.append(Spawned(process, incarnation, self._pid))
+        life.deaf = process in self.mute
         fault = self.faults.get(life.code, "") if kind in (Kind.WORKER, Kind.ZYGOTE) else ""
-        if kind is Kind.ZYGOTE:
+        if process in self.doomed:
+            self._end(life, 1)
+        elif kind is Kind.ZYGOTE:
             if fault == "import":
                 traceback = f"Traceback …\nNameError: code {life.code}"
                 self.pending.append(HandlerFailed(process, incarnation, traceback))

@@ -15,6 +15,7 @@ from primectl.wire.stats import (
     ClusterState,
     Event,
     FrontSnapshot,
+    OperationSnapshot,
     PoolSnapshot,
     ProcessSnapshot,
     Role,
@@ -76,6 +77,33 @@ def test_ps_for_people_has_aligned_tables_of_pools_and_processes() -> None:
     end_of_pid = processes[0].index("PID") + 3
     assert all(line[end_of_pid - 4 : end_of_pid].isdigit() for line in processes[1:])
     assert "\x1b" not in "\n".join(lines)
+
+
+def test_ps_says_who_waits_who_has_failed_and_what_is_under_way() -> None:
+    processes = [
+        ProcessSnapshot(id="compute.1", role=Role.WORKER, pool="compute", state="backoff", retry_in_s=3.2),
+        ProcessSnapshot(
+            id="compute.2", role=Role.WORKER, pool="compute", state="failed", cause="exit status 1", last_lines=["no"]
+        ),
+    ]
+    order = OperationSnapshot(number=12, kind="scale", target="compute", wish="64", operator="ana", text="17 of 64")
+    pools = [PoolSnapshot(name="compute", trouble="no new workers")]
+    whole = ClusterSnapshot(cluster="prime", pools=pools, processes=processes, operations=[order])
+    lines = render.ps_text(whole, colour=False).split("\n")
+    assert [line for line in lines if line.startswith("compute.1") and "backoff, again in 3.2s" in line]
+    assert lines[-7:] == [
+        "",
+        "compute: no new workers",
+        "compute.2 failed: exit status 1; `primectl restart compute.2` tries again",
+        "  | no",
+        "",
+        "UNDER WAY",
+        "12 scale compute -> 64 by ana: 17 of 64",
+    ]
+    told = json.loads(msgspec.json.encode(render.ps_object(whole)))
+    assert told["operations"][0]["number"] == 12
+    assert told["processes"][0]["retry_in_s"] == 3.2
+    assert told["processes"][1]["last_lines"] == ["no"]
 
 
 def test_colour_changes_no_column() -> None:

@@ -21,10 +21,19 @@ from supervisor.causes import cause_of, in_words
         (1, ("2026-01-01T00:00:00.000Z INFO all is well",), "exit status 1"),
         (1, ("2026-01-01T00:00:00.000Z ERROR broken",), "exit status 1: 2026-01-01T00:00:00.000Z ERROR broken"),
         (1, ("  | ValueError: no", "  | "), "exit status 1: ValueError: no"),
+        (1, ("Traceback", "MemoryError"), "exit status 1: out of memory: MemoryError"),
+        (1, ("  | MemoryError: 8 GiB", "the worker ends"), "exit status 1: out of memory: the worker ends"),
+        (-6, ("MemoryError", "Fatal Python error: Aborted"), "killed by SIGABRT: out of memory"),
+        (1, ("MemoryError", *"12345"), "exit status 1: 5"),
+        (1, ("it said MemoryError",), "exit status 1: it said MemoryError"),
     ],
 )
 def test_a_cause_is_one_line(status, tail, cause):
     assert cause_of(status, tail) == cause
+
+
+def test_a_kill_of_the_kernel_for_want_of_memory_is_told_as_that():
+    assert cause_of(-9, ("whatever",), oom=True) == "killed by SIGKILL: out of memory"
 
 
 def test_a_cause_is_bounded():
