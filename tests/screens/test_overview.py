@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from primectl.wire.stats import ClusterSnapshot, ClusterState
+from primectl.wire.stats import ClusterSnapshot, ClusterState, OperationSnapshot
 from tests.screens.stage import NARROW, WIDE, a_stage
 from tests.support.snapshots import NOON, a_cluster, a_pool, an_event
 from tui.present.clean import cells
@@ -30,6 +30,12 @@ async def test_the_overview_tells_state_queues_workers_and_what_to_do():
         assert "ADVICE  compute" in stage.frame()
         assert "2 → 4 workers" in stage.frame()
         assert "s scale" in stage.frame().splitlines()[-1]
+
+
+async def test_what_is_under_way_stands_in_the_rule_above_the_advice():
+    order = OperationSnapshot(number=12, kind="scale", target="compute", wish="64", operator="ana", text="17 of 64")
+    async with a_stage(a_cluster(operations=[order])) as stage:
+        assert stage.line("── 12 scale compute -> 64 by ana: 17 of 64 ──").endswith("─")
 
 
 async def test_the_strip_is_that_of_the_pool_under_the_cursor():
