@@ -6,7 +6,7 @@ from primectl.wire.stats import OperationSnapshot
 from tests.support.snapshots import a_cluster, a_pool, a_process
 from tui.present.advice import Advice, advise
 from tui.present.operations import failure_lines, operation_line, under_way
-from tui.present.tables import cause_text, pool_state, state_text
+from tui.present.tables import activity, cause_text, pool_state
 
 SCALE = OperationSnapshot(
     number=12, kind="scale", target="compute", operator="ana", wish="64", text="compute: 17 of 64 workers ready"
@@ -52,9 +52,9 @@ def test_who_failed_alike_is_told_together_and_only_a_few_kinds_of_failure():
 
 def test_a_process_in_backoff_says_when_it_is_tried_again():
     waiting = a_process(state="backoff", retry_in_s=3.2, cause="killed by SIGSEGV")
-    assert state_text(waiting) == "backoff, again in 3.2s"
+    assert activity(waiting) == "backoff, again in 3.2s"
     assert cause_text(waiting) == "again in 3.2s: killed by SIGSEGV"
-    assert state_text(a_process(state="backoff")) == "backoff"
+    assert activity(a_process(state="backoff")) == "backoff"
 
 
 def test_the_cause_of_a_failure_goes_on_with_what_it_said_last_unless_it_has_it():
