@@ -67,6 +67,7 @@ from supervisor.memory import Memory
 from supervisor.operations import Killing, Result, Turn
 from supervisor.output import Output
 from supervisor.process import Process
+from supervisor.standing import Standing, standing
 from supervisor.stopping import Stopping
 
 BEAT_S = 1.0
@@ -406,6 +407,10 @@ class Cluster:
         return self._books.current(process, incarnation)
 
     # --- what operators see -------------------------------------------------------------------------------------------
+
+    def standing(self) -> Standing:
+        """For a service manager."""
+        return standing(self._books, self._shown)
 
     def snapshot(self) -> ClusterSnapshot:
         """As of the last event; `time` and the shells' counters are filled in by the shell."""

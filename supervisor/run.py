@@ -69,6 +69,7 @@ from supervisor.keeping import Keeping
 from supervisor.lending import Lending
 from supervisor.listen import Listeners
 from supervisor.logtail import LogTail
+from supervisor.notify import Notify
 from supervisor.plan import nearest, printable
 from supervisor.probe import Probe
 from supervisor.reload import RELOAD_FAILED
@@ -256,6 +257,8 @@ class Supervisor:
         self._zygotes = Zygotes(loop, self._spawner, self._place.log_file, self._emit, log)
         self._stack_files = StackFiles(loop, self._place, self._spawner, self._emit)
         self._examiner = Examiner(self._place, clock)
+        self._notify = Notify(os.environ, clock, log)
+        self._closing.callback(self._notify.close)
         self._probe = Probe(clock)
         self._logtail = LogTail(self._place)
         self._listened_to: set[bytes] = set()
@@ -285,6 +288,9 @@ class Supervisor:
         self._loop.set_exception_handler(self._on_fault)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
+        # As PID 1 of a container all orphans are ours, not only those of our processes: they come by hundreds. Not by
+        # the loop, which keeps this signal for children of its own kind.
+        signal.signal(signal.SIGCHLD, lambda *_: self._loop.call_soon_threadsafe(self._reap))
         self._probe.add(SUPERVISOR, 0, os.getpid())
         self._go_round()
         # Before all that has come already: what is said of processes means nothing to who does not know them.
@@ -314,6 +320,8 @@ class Supervisor:
             deadline = self._cluster.next_deadline()
         self._channel.be_calm(self._cluster.is_calm)
         self._keeping.keep_processes()
+        if self._notify.wanted:
+            self._notify.tell(self._cluster.standing())
         self._wake_at(deadline)
 
     def _begin(self) -> Event:
@@ -366,6 +374,7 @@ class Supervisor:
         self._channel.look_in()
         self._look()
         self._feed()
+        self._notify.be_heard()
         if self._rounds % HOUSEKEEPING_ROUNDS == 0:
             self._keep_house()
 
@@ -374,6 +383,7 @@ class Supervisor:
             self._probe.add(event.process, event.incarnation, event.pid)
         elif isinstance(event, Exited):
             self._probe.remove(event.process, event.incarnation)
+            self._reap()
 
     def _perform(self, action: Action) -> None:
         match action:
@@ -535,6 +545,9 @@ class Supervisor:
     def _keep_house(self) -> None:
         self._spawner.look_for_oom_kills()
         self._log.rotate_if_large()
+        self._reap()
+
+    def _reap(self) -> None:
         if not self._zygotes.are_forking:
             self._spawner.reap_strays()
 
@@ -548,6 +561,7 @@ class Supervisor:
             self._log.warn(f"ended {ended} processes that handlers had left behind")
 
     def _close(self) -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if self._timer is not None:
             self._timer.cancel()
         self._logtail.close()

@@ -63,12 +63,12 @@ def place_for(cluster: str) -> Place:
     """The folders of this user's cluster of that name. Raises ConfigError for what cannot be a name."""
     if not _is_name(cluster):
         raise ConfigError(f"{cluster!r} cannot be the name of a cluster", "-c", "It has 1 to 31 of a-z, 0-9, - and _")
-    return topology.place(cluster, os.environ, tempfile.gettempdir(), os.getuid())
+    return topology.place(cluster, os.environ, _temp(), os.getuid())
 
 
 def running_clusters() -> dict[str, int]:
     """This user's clusters whose supervisor runs: its pid by the cluster's name."""
-    base = topology.runtime_base(os.environ, tempfile.gettempdir(), os.getuid())
+    base = topology.runtime_base(os.environ, _temp(), os.getuid())
     found: dict[str, int] = {}
     try:
         names = sorted(entry.name for entry in os.scandir(base) if _is_name(entry.name))
@@ -87,6 +87,14 @@ def require_running(place: Place) -> int:
     if pid is None:
         raise ChannelLost(f"cluster {place.cluster} is not running", mend="`primectl up -d` starts it")
     return pid
+
+
+def _temp() -> str:
+    """The folder for temporary files; where none can be written to (a read-only container), the usual one."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return "/tmp"  # noqa: S108  only a name: what is made there is made 0700 and checked for its owner
 
 
 def _is_name(text: str) -> bool:

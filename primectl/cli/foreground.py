@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from types import TracebackType
@@ -60,6 +61,12 @@ class MergedLog:
             silence_stdout()
         finally:
             self._follower.close()
+
+
+def heed_sigterm() -> None:
+    """Until the supervisor's own handler is there, SIGTERM ends this process. The kernel's default is not enough: it
+    does not hold for PID 1 of a container, which `docker stop` would have to wait for."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def run_here(loaded: Loaded, place: Place) -> int:

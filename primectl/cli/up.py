@@ -8,7 +8,7 @@ import typer
 
 from primectl.cli import options
 from primectl.cli.choose import selection
-from primectl.cli.foreground import run_here
+from primectl.cli.foreground import heed_sigterm, run_here
 from primectl.cli.start import configured, failing_text, start_detached, started_text
 from primectl.cli.terminal import ProgressLine, say, say_json, tell
 from primectl.control.running import supervisor_pid
@@ -29,6 +29,8 @@ def up(
     """
     if as_json and not detach:
         raise ConfigError("in the foreground there is only the log", "up --json", "Add -d")
+    if not detach:
+        heed_sigterm()
     loaded, place = configured(selection(ctx, file, cluster))
     for warning in loaded.warnings:
         tell(f"warning: {warning}")

@@ -75,9 +75,10 @@ def eventually(look: Callable[[], ResultT]) -> ResultT:
 class Running:
     """A supervisor's process, and its notices."""
 
-    def __init__(self, folder: Path, config: Config, program: list[str]) -> None:
+    def __init__(self, folder: Path, config: Config, program: list[str], environ: dict[str, str]) -> None:
         self.environ = {
             **os.environ,
+            **environ,
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "XDG_STATE_HOME": str(folder / "state"),
             "PYTHONPATH": str(REPOSITORY),
@@ -146,9 +147,14 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, config: Config | None = None, program: list[str] | None = None) -> Iterator[Running]:
+def running(
+    folder: Path,
+    config: Config | None = None,
+    program: list[str] | None = None,
+    environ: dict[str, str] | None = None,
+) -> Iterator[Running]:
     """A supervisor over stand-ins; whatever the test did, nothing of it runs afterwards."""
-    up = Running(folder, config or standin_config(), program or STANDINS)
+    up = Running(folder, config or standin_config(), program or STANDINS, environ or {})
     try:
         yield up
     finally:
