@@ -136,10 +136,9 @@ def serve(
     """
     cluster = ClusterFile(place, config, config_path, import_path)
     clock = SystemClock()
-    group = sharing.group_for(place, config)
+    sharing.group_for(place, config)  # refused before anything is made
     runtime.prepare_folders(place)
     lock = runtime.Lock(place)
-    sharing.open_folders(place, config, group)
     log = ProcessLog(place.log_file("supervisor"), config.supervisor.log_size, capture=capture)
     setproctitle.setproctitle(f"primectl: {config.cluster.name}/supervisor")
     clean = False
@@ -153,6 +152,7 @@ def serve(
             clean = estate is None
             raise
         kernel.become_subreaper()
+        sharing.open_folders(place, cluster.config)
         if estate is None:
             runtime.write_cluster_file(cluster)
         elif wanted != cluster:

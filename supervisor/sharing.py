@@ -48,8 +48,10 @@ def group_for(place: Place, config: Config) -> int | None:
     raise ConfigError(what, "pools.*.user", "Map more group numbers into this container, or leave user out")
 
 
-def open_folders(place: Place, config: Config, group: int | None) -> None:
-    """Let the group in, also to the sockets of processes that run already; with None, let nobody in."""
+def open_folders(place: Place, config: Config) -> None:
+    """Let the group of this config's workers in, also to the sockets of processes that run already; where all run as
+    the same user, let nobody in. For a supervisor that is the only one, before it starts any process."""
+    group = group_for(place, config)
     if group is None:
         for folder in (place.runtime, place.sockets, place.logs):
             os.chmod(folder, PRIVATE)
