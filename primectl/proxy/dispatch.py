@@ -63,6 +63,7 @@ from primectl.wire.job import (
     Leave,
     Streaming,
     WireJob,
+    hop_of,
     request_of,
 )
 from primectl.wire.stats import ProxySample
@@ -141,6 +142,13 @@ class Dispatch:
     def empty(self) -> bool:
         """No job is queued or held."""
         return not self._book.waiting and not self._book.held
+
+    @property
+    def keeps_the_only_copy(self) -> bool:
+        """Whether a job waits that nobody would send to a successor: it was forwarded, and may run only once. Servers
+        send all that is open of theirs again, and of what was forwarded what may run twice."""
+        waiting = (ticket.job for ticket in self._book.by_request.values() if ticket.waits)
+        return any(not job.retryable and hop_of(job.id) for job in waiting)
 
     def handle(self, event: DispatchEvent, now: float) -> list[DispatchAction]:
         kind = type(event)

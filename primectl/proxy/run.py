@@ -65,6 +65,11 @@ MESSAGES_AT_ONCE = 16
 """Read from `in` before it is asked again whether the queue is full."""
 SAMPLE_S = 0.25
 IDLE_SAMPLE_S = 1.0
+RETIRE_S = 0.5
+"""A retired proxy that has not become empty by now leaves its work to its successor …"""
+RETIRE_MOST_S = 5.0
+"""… unless it has what nobody would send again; but no longer than this."""
+LOOK_AGAIN_S = 0.02
 SILENCE_S = 1.5
 """A worker not heard for this long is asked something, to learn whether it is still connected; it beats each second."""
 PROBES_S = (0.001, 0.02)
@@ -384,8 +389,19 @@ class Proxy:
             self._again()
 
     def _retire(self) -> None:
-        self._retiring = True
+        """Leave once nothing is here. Where work never ceases, a successor takes it over after a moment."""
+        if not self._retiring:
+            self._retiring = True
+            now = self._clock.monotonic()
+            self._loop.call_later(RETIRE_S, self._hand_over, now + RETIRE_MOST_S)
         self._again()
+
+    def _hand_over(self, deadline: float) -> None:
+        self._turn()
+        if self._dispatch.keeps_the_only_copy and self._clock.monotonic() < deadline:
+            self._loop.call_later(LOOK_AGAIN_S, self._hand_over, deadline)
+        elif not self.done.done():
+            self.done.set_result(None)
 
     def _tick(self) -> None:
         now = self._clock.monotonic()

@@ -6,9 +6,15 @@ from primectl.wire.job import VALUE, JobId, WireJob, first_job, work_lane
 
 
 def a_job(
-    serial: int = 1, *, retryable: bool = True, deadline: float = 1e9, attempt: int = 1, payload: bytes = b"\x01"
+    serial: int = 1,
+    *,
+    retryable: bool = True,
+    deadline: float = 1e9,
+    attempt: int = 1,
+    payload: bytes = b"\x01",
+    hop: int = 0,
 ) -> WireJob:
-    return WireJob(first_job(1, serial), "server.1", deadline, VALUE, retryable, payload, attempt)
+    return WireJob(JobId(first_job(1, serial) + hop), "server.1", deadline, VALUE, retryable, payload, attempt)
 
 
 def job_id(serial: int) -> JobId:

@@ -22,6 +22,7 @@ from primectl.wire.job import (
     request_of,
     work_lane,
 )
+from primectl.wire.stats import Acknowledged
 from tests.shell.proxy.bench import Bench, FakeWorker, a_bench
 from tests.support.jobs import a_job, job_id
 from tests.support.plane import exit_status, random_frames, wait_for
@@ -151,14 +152,16 @@ def test_garbage_on_both_sockets_is_counted_and_survived(bench: Bench):
     wait_for(lambda: bench.wait_for_sample().counters["malformed"] >= 200, "the count of malformed frames")
 
 
-def test_a_retiring_proxy_leaves_when_it_is_empty(bench: Bench):
+def test_a_retiring_proxy_works_off_what_nobody_would_send_again_and_leaves(bench: Bench):
     worker = FakeWorker(bench.plane, 1)
-    bench.offer(a_job(1))
-    worker.jobs()
+    forwarded = a_job(2, retryable=False, hop=1)
+    bench.offer(a_job(1), forwarded)
+    assert worker.jobs() == [a_job(1)]
     bench.plane.tell(pool_topic("compute"), Retire(1))
-    bench.wait_for_sample(in_flight=1)
-    assert bench.process.poll() is None
+    bench.wait_for_report(lambda report: report == Acknowledged(1), "the acknowledgement")
     worker.say(Done([job_id(1)], 0.0))
+    assert worker.jobs() == [forwarded]
+    worker.say(Done([forwarded.id], 0.0))
     assert exit_status(bench.process) == 0
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from primectl.control.begun import BegunLog
 from primectl.wire import frames
-from primectl.wire.control import ProcessGone, Roster, pool_topic, process_topic
+from primectl.wire.control import ProcessGone, Retire, Roster, pool_topic, process_topic
 from primectl.wire.job import Done, Jobs, JobsAgain, WireJob
 from tests.shell.proxy.bench import Bench, FakeWorker, a_bench
 from tests.support.jobs import a_job, job_id
+from tests.support.plane import exit_status
 
 ME = process_topic("proxy.compute")
 
@@ -89,3 +90,19 @@ def test_jobs_that_a_server_sends_twice_are_run_once(bench: Bench):
     sample = bench.wait_for_sample(queued=0, in_flight=0)
     assert sample.counters["duplicates"] == 2
     assert worker.hears_nothing(1)
+
+
+def test_a_retired_proxy_leaves_work_without_an_end_to_its_successor(bench: Bench):
+    worker = FakeWorker(bench.plane, 1)
+    once = a_job(2, retryable=False)
+    bench.offer(a_job(1), once)
+    assert worker.jobs() == [a_job(1)]
+    bench.plane.tell(ME, Retire(1))
+    assert exit_status(bench.process) == 0
+    bench.plane.start("primectl.proxy", "proxy.compute", 2)
+    bench.plane.tell(ME, Roster([(worker.name, worker.incarnation)]))
+    BegunLog(bench.plane.place.begun_file(worker.name)).begin(job_id(1), once=False, now=0.0)
+    send_again(bench, a_job(1), once)
+    worker.announce([job_id(1)])
+    worker.say(Done([job_id(1)], 0.0))
+    assert worker.jobs() == [once]
