@@ -7,6 +7,7 @@ lifecycle   the states of one process, as a table
 process     one process: its state, its figures, when it wants attention
 restart     backoff and the budget of crashes
 health      whether a process is well: its silence, its job, its processor time (noted in vitals)
+recycling   which workers have run long enough
 plan        wanted and observed to steps; which processes a name means
 aggregate   samples to rates and percentiles; `causes` why a process ended, in words
 operations  scale, kill, restart: orders that take time

@@ -26,7 +26,7 @@ from primectl.wire.stats import (
     ClusterSnapshot,
     ClusterState,
 )
-from supervisor import changes, orders, picture, plan
+from supervisor import changes, orders, picture, plan, recycling
 from supervisor.adoption import Adoption
 from supervisor.books import Books
 from supervisor.desk import WAITERS_AT_ONCE, Entry, numbered
@@ -236,8 +236,14 @@ class Cluster:
             self._hearing.judge_health(now)
             self._hearing.tell_of_dead_letters()
             self._hearing.forget_strangers()
+            self._recycle(now)
         for drain in self._books.drains.values():
             self._out.extend(drain.tell_again(now))
+
+    def _recycle(self, now: float) -> None:
+        for due in recycling.due(self._books, now):
+            self._out.tell("recycled", due.process.id, due.text, cause=due.cause)
+            self._lives.do(plan.Recycle(due.process.id), now)
 
     def _earliest(self) -> float | None:
         processes = self._books.processes.values()

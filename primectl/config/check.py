@@ -18,6 +18,7 @@ from primectl.config.routes import parse_route, shadowed
 from primectl.config.units import show_duration, show_size
 from primectl.errors import ConfigError
 
+LEAST_RSS = 16 << 20
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ACCOUNT = re.compile(r"[^\s:\x00-\x1f\x7f-]\S*")
 _UMASK = re.compile(r"0?[0-7]{3}")
@@ -143,6 +144,12 @@ def _check_pool(pool: PoolConfig, path: Path, problems: Problems) -> None:
             (*path, "max_workers"),
             f"expected at least the {pool.workers} of workers, got {pool.max_workers}",
             "Raise max_workers, or lower workers",
+        )
+    if sound("max_rss") and 0 < pool.max_rss < LEAST_RSS:
+        problems.add(
+            (*path, "max_rss"),
+            f'expected "0B" for no bound, or at least "{show_size(LEAST_RSS)}", got "{show_size(pool.max_rss)}"',
+            "An interpreter alone takes about as much, so every worker would be replaced again and again",
         )
     for name in pool.env:
         if not re.fullmatch(ENV_NAME, name):

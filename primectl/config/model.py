@@ -97,6 +97,13 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kill_after: Annotated[
         Duration, Meta(gt=0, description="A worker that does not let go of a cancelled job for so long is killed")
     ] = 2.0
+    max_jobs: Annotated[
+        int, Meta(ge=0, description="A worker is replaced after about so many jobs; 0 for no such bound")
+    ] = 0
+    max_rss: Annotated[
+        Size, Meta(ge=0, description='A worker is replaced when it takes so much memory; "0B" for none')
+    ] = 0
+    max_age: Annotated[Duration, Meta(ge=0, description='A worker is replaced when it is so old; "0s" for none')] = 0.0
     unresponsive_after: Annotated[
         Duration,
         Meta(ge=2, description="A worker that is dead inside (no report, no job, no processor time) is replaced then"),

@@ -180,6 +180,15 @@ def large(request: Request, job: Job) -> Response:
     return Response.data(bytes(int(request.query["bytes"])))
 
 
+HOARD: list[bytes] = []
+
+
+def hoard(request: Request, job: Job) -> Response:
+    """Keeps so many mib of memory."""
+    HOARD.append(b"x" * (int(request.query["mib"]) << 20))
+    return told(job)
+
+
 def count(request: Request, job: Job) -> Response:
     """Notes its n or its body, and answers with it."""
     told_what = request.query.get("n") or request.body.decode()
@@ -222,6 +231,7 @@ CASES: dict[str, Case] = {
         starve,
         nonsense,
         large,
+        hoard,
         count,
         size,
         rounds,

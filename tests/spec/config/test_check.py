@@ -238,6 +238,26 @@ def test_max_workers_is_not_below_workers_not_even_by_default(problems_of: Lines
     ]
 
 
+def test_a_memory_bound_below_what_an_interpreter_takes(problems_of: Lines) -> None:
+    assert problems_of('[routes]\n"/x" = "a"\n[pools.a]\nhandler = "json:dumps"\nmax_rss = "1MiB"\n') == [
+        'my.toml: pools.a.max_rss: expected "0B" for no bound, or at least "16MiB", got "1MiB". '
+        "An interpreter alone takes about as much, so every worker would be replaced again and again."
+    ]
+
+
+@pytest.mark.parametrize(
+    "bounds", ['max_rss = "0B"\nmax_age = "0s"\nmax_jobs = 0', 'max_rss = "16MiB"\nmax_age = "1s"']
+)
+def test_bounds_of_a_worker_that_are_fine(problems_of: Lines, bounds: str) -> None:
+    assert problems_of(f'[routes]\n"/x" = "a"\n[pools.a]\nhandler = "json:dumps"\n{bounds}\n') == []
+
+
+def test_a_worker_cannot_be_asked_for_a_word_more_often_than_it_gives_one(problems_of: Lines) -> None:
+    assert problems_of('[routes]\n"/x" = "a"\n[pools.a]\nhandler = "json:dumps"\nunresponsive_after = "1s"\n') == [
+        'my.toml: pools.a.unresponsive_after: expected a duration >= 2s, got "1s"'
+    ]
+
+
 def test_a_handler_that_names_nothing(problems_of: Lines) -> None:
     assert problems_of('[routes]\n"/x" = "a"\n[pools.a]\nhandler = "shop.orders"\n') == [
         'my.toml: pools.a.handler: expected "module:callable", got "shop.orders". '
