@@ -22,6 +22,8 @@ Shells, which perform and decide nothing:
 
 run         the one loop; `python -m supervisor` starts it in the background
 spawn       processes begin, get signals, end; `zygotes` forks the workers; `kernel` has what only Linux offers
+leftbehind  what handlers have started and left goes with their worker
+examine     a closer look at who is silent; `stackfile` the stacks of who cannot be asked
 channel     commands, stats, feed, control: the four sockets; `api` reads what `control` brings
 listen      the sockets that clients connect to
 probe       processor time and memory of every process

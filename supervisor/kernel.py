@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from primectl.control.child import MARK, TITLE
 from supervisor.vitals import Thread
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -153,6 +154,30 @@ def catches(pid: int, number: int) -> bool:
             if line.startswith(b"SigCgt:"):
                 return bool(int(line.split()[1], 16) >> (number - 1) & 1)
     return False
+
+
+def ticks_now() -> int:
+    """The present in the kernel's ticks since boot, as `start_ticks`."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_S)
+
+
+def mark_of(pid: int) -> str:
+    """Of which process of which cluster this is a descendant, as `<cluster>/<process>`; "" if it does not tell."""
+    mark, title = f"{MARK}=".encode(), TITLE.encode()
+    with suppress(OSError):
+        for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            if variable.startswith(mark):
+                return variable.removeprefix(mark).decode("utf-8", "replace")
+        told = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0")
+        if told.startswith(title):
+            return told.removeprefix(title).decode("utf-8", "replace")
+    return ""
+
+
+def end_child(pid: int) -> None:
+    """SIGKILL to a child of ours that was not reaped, so that its number is still its own."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def end_group(leader: int) -> None:

@@ -253,7 +253,7 @@ class Supervisor:
             )
             opened.callback(self._channel.close)
             self._closing = opened.pop_all()
-        self._spawner = Spawner(loop, cluster, listeners, self._emit, programs, kernel.raise_open_files())
+        self._spawner = Spawner(loop, cluster, listeners, self._emit, programs, kernel.raise_open_files(), log)
         self._zygotes = Zygotes(loop, self._spawner, self._place.log_file, self._emit, log)
         self._stack_files = StackFiles(loop, self._place, self._spawner, self._emit)
         self._examiner = Examiner(self._place, clock)

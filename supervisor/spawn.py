@@ -15,10 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from primectl.config.topology import ClusterFile, server_number
+from primectl.control.log import ProcessLog
 from primectl.errors import StartFailed
 from supervisor import kernel, sharing
 from supervisor.adopt import Alive, is_of_cluster
 from supervisor.events import Event, Exec, Exited, Kind, Spawned
+from supervisor.leftbehind import LeftBehind
 from supervisor.listen import Listeners
 from supervisor.logread import last_lines, size
 from supervisor.oom import OomKills
@@ -74,6 +76,7 @@ class Spawner:
         emit: Callable[[Event], None],
         programs: Programs,
         open_files: kernel.Limit,
+        log: ProcessLog,
     ) -> None:
         """`open_files` is the limit for processes that run handlers; all others get ours."""
         self._loop = loop
@@ -87,6 +90,7 @@ class Spawner:
         self._pids: set[int] = set()
         self._killed: set[tuple[str, int]] = set()
         """Those that have had SIGKILL from us."""
+        self._left_behind = LeftBehind(loop, cluster.config.cluster.name, lambda: self._pids, log)
         self._oom_kills = OomKills()
         self.changed = False
         """The children are others than when the state file was written."""
@@ -228,6 +232,7 @@ class Spawner:
                 kernel.end_foreign_group(child.pidfd, child.pid, child.start_ticks)
             else:
                 kernel.end_group(child.pid)
+            self._left_behind.of(child.process)
         status = kernel.reap(child.pidfd)
         os.close(child.pidfd)
         del self._children[child.process, child.incarnation]

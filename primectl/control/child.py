@@ -21,6 +21,11 @@ from primectl.control.log import ProcessLog, line_buffered
 PRIVATE = 0o077
 
 
+MARK = "PRIMECTL_PROCESS"
+"""In the environment of whatever a handler starts: `<cluster>/<process>`, by which it is known when that has ended."""
+TITLE = "primectl: "
+
+
 class Child(Struct, frozen=True):
     """What a process knows of itself when it starts."""
 
@@ -51,7 +56,8 @@ def become(cluster: ClusterFile, process: str, incarnation: int, umask: int = PR
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     os.umask(umask)
-    setproctitle.setproctitle(f"primectl: {cluster.config.cluster.name}/{process}")
+    os.environ[MARK] = f"{cluster.config.cluster.name}/{process}"
+    setproctitle.setproctitle(f"{TITLE}{cluster.config.cluster.name}/{process}")
     log = ProcessLog(cluster.place.log_file(process), cluster.config.supervisor.log_size)
     line_buffered()
     _do_not_preempt(log)

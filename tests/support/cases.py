@@ -133,17 +133,18 @@ def trap(request: Request, job: Job) -> Response:
 def litter(request: Request, job: Job) -> Response:
     """Leaves four children that outlive the job: one in the worker's group, one in a session of its own, and two
     daemons, of which one is a mere copy of the worker."""
+    prefix = request.query["n"]
     program = "import os, signal, sys; print(os.getpid(), flush=True); signal.pause()"
-    for name, prefix in (("child", ""), ("session", "import os; os.setsid()\n"), ("daemon", DAEMON)):
-        with subprocess.Popen([sys.executable, "-c", prefix + program], stdout=subprocess.PIPE) as process:
+    for name, start in (("child", ""), ("session", "import os; os.setsid()\n"), ("daemon", DAEMON)):
+        with subprocess.Popen([sys.executable, "-c", start + program], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
-            note(f"{name} is {int(process.stdout.readline())}")
+            note(f"{prefix} {name} is {int(process.stdout.readline())}")
             process.stdout.close()
             process.wait = lambda timeout=None: 0  # type: ignore[method-assign]
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            note(f"copy is {os.getpid()}")
+            note(f"{prefix} copy is {os.getpid()}")
             while True:
                 signal.pause()
         os._exit(0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.asking import Asker
-from tests.support.cluster import ClusterOfCases, wait_until
+from tests.support.cluster import ClusterOfCases, alive, wait_until
 
 POOLS = """
 [pools.get]
@@ -27,6 +27,12 @@ workers = 2
 [pools.deadly]
 handler = "cases:work"
 workers = 2
+
+[pools.litter]
+handler = "cases:work"
+
+[pools.neighbour]
+handler = "cases:work"
 
 [pools.halted]
 handler = "cases:work"
@@ -94,3 +100,26 @@ def test_the_job_of_a_stopped_worker_is_answered_by_its_deadline_and_the_worker_
     assert begun.result().status in (200, 504)
     cluster.await_replaced("halted.1", pid)
     assert asker.ask("/halted/quick").status == 200
+
+
+@pytest.mark.parametrize("end", ["SIGKILL", "kill", "restart"])
+def test_what_a_handler_has_started_ends_with_its_worker_wherever_it_went(
+    cluster: ClusterOfCases, asker: Asker, end: str
+):
+    def litter(pool: str) -> list[int]:
+        assert asker.ask(f"/{pool}/litter?n={pool}{end}").status == 200
+        notes = [cluster.await_note(f"{pool}{end} {name} is ") for name in ("child", "session", "daemon", "copy")]
+        return [int(note.split()[-1]) for note in notes]
+
+    pid = cluster.pids()["litter.1"]
+    left, neighbours = litter("litter"), litter("neighbour")
+    assert all(map(alive, [*left, *neighbours]))
+    if end == "SIGKILL":
+        os.kill(pid, signal.SIGKILL)
+    else:
+        cluster.cli(end, "litter.1", *(["--yes"] if end == "kill" else []))
+    wait_until(lambda: not any(map(alive, left)), what="all of them to end")
+    cluster.await_replaced("litter.1", pid)
+    assert all(map(alive, neighbours))
+    os.kill(cluster.pids()["neighbour.1"], signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, neighbours)), what="those of the neighbour to end too")
