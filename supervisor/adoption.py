@@ -27,6 +27,8 @@ from supervisor.process import Process
 
 SETTLE_S = 0.5
 """For those that were READY to answer; links come back within 0.2 s."""
+GUESS_S = 5.0
+"""How long a pool that has lost all its workers is not held against the cluster's readiness: most are back by then."""
 GREET_S = 0.05
 GREET_LATE_S = 1.0
 """How often HELLO is repeated to who has not answered, before and after `SETTLE_S`."""
@@ -55,6 +57,7 @@ class Adoption:
         """Until everybody runs, or has settled in not running."""
         self._settle_at: float | None = None
         """When those that were READY are taken for it again without an answer; None once that is done."""
+        self._guess_until = 0.0
         self._unheard: dict[str, int] = {}
         """Adopted processes that have not answered, with their incarnations."""
         self._greet_at = 0.0
@@ -72,6 +75,7 @@ class Adoption:
         """Take all of them into the books; each is returned with the state that it was in."""
         self.is_under_way = True
         self._settle_at = now + SETTLE_S
+        self._guess_until = now + GUESS_S
         self._books.restore(event.memory)
         taken: list[tuple[Process, S]] = []
         for survivor in event.survivors:
@@ -196,6 +200,10 @@ class Adoption:
         if any(server not in self._unheard for server in self._unlent):
             waiting.append(self._lend_at)
         return min(waiting, default=None)
+
+    def may_be_ready(self, now: float) -> bool:
+        """Whether what seems to be missing says nothing yet: clients have been coming all the time."""
+        return self.is_under_way and now < self._guess_until
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

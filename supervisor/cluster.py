@@ -276,9 +276,8 @@ class Cluster:
             if isinstance(outcome, CameUp):
                 self._out.add(outcome)
         readiness = picture.readiness(self._books, self._books.state)
-        # What is not heard of yet in an adoption says nothing: clients have been coming all the time.
-        guessed = self._adoption.is_under_way and not readiness.ready
-        if readiness != self._books.told_readiness and not guessed:
+        unsure = not readiness.ready and self._adoption.may_be_ready(now)
+        if readiness != self._books.told_readiness and not unsure:
             self._books.told_readiness = readiness
             self._out.add(Broadcast(role_topic(Kind.SERVER), readiness))
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from copy import copy
 
 from primectl.config.model import ClusterConfig, Config, PoolConfig, SupervisorConfig
-from primectl.wire.control import Drain, Hello, KillNow, Progress, Resume, Retire
-from primectl.wire.stats import Acknowledged, Ready, Report, ReportEnvelope, ServerSample
+from primectl.wire.control import Drain, Hello, KillNow, Lend, Progress, Resume, Retire
+from primectl.wire.stats import Acknowledged, Ready, Report, ReportEnvelope, ServerSample, WorkerSample
 from supervisor.cluster import Cluster
 from supervisor.events import (
     Action,
@@ -24,19 +25,27 @@ from supervisor.events import (
     Event,
     Exec,
     Exited,
+    Fallen,
     Fork,
     HandlerFailed,
     HandlerImported,
     Heard,
     Kind,
     Leave,
+    Lent,
     Order,
     Signal,
+    SignalStray,
     Spawned,
     Subscribed,
+    Survivor,
     Tell,
     Ticked,
+    TookOver,
 )
+from supervisor.lifecycle import ProcessState as S
+from supervisor.memory import Memory
+from supervisor.process import Process
 
 
 def a_config(
@@ -60,6 +69,10 @@ class Life:
         self.deaf = False
         self.code = 1
         """Which code it runs: that of its zygote, else what there was when it began."""
+        self.adopted = False
+        """It is no child of the supervisor that runs now."""
+        self.heard: list[object] = []
+        """The commands that have reached it."""
         self.sequence = 0
         self.drains: list[Drain | Resume] = []
         """The drains and resumes that a proxy has obeyed."""
@@ -71,22 +84,23 @@ class Life:
 class World:
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or a_config()
-        self.cluster = Cluster(
-            self.config,
-            config_path="test.toml",
-            dead_letters_file="/state/dead-letters.jsonl",
-            incarnation=1000,
-            pid=1,
-            jitter=lambda: 0.0,
-        )
+        self.cluster = self._a_cluster(1)
         self.now = 100.0
         self.alive: dict[str, Life] = {}
+        self.strays: list[Life] = []
+        """Those that no supervisor has written down."""
+        self.old_zygotes: list[Life] = []
+        self.supervisors = 1
+        self._watched: dict[Life, None] = {}
+        self._kept: dict[Life, Process] = {}
+        self._memory = Memory()
         self.pending: list[Event] = []
         self.actions: list[Action] = []
         self.outcome: object = None
         self.zygotes_hold_back = False
         """A zygote is told to fork and says nothing."""
         self.imports = True
+        self.lends = True
         self.code = 1
         """What whoever imports from now on gets."""
         self.faults: dict[int, str] = {}
@@ -102,11 +116,78 @@ class World:
 
     def tell(self, *events: Event) -> list[Action]:
         """Hand events to the core in one turn; what it wants is done at once and returned."""
-        wanted = self.cluster.handle_all(events, self.now)
+        wanted = self._think(*events)
         for action in wanted:
             self._do(action)
+        self._keep()
         self.actions += wanted
         return wanted
+
+    def _think(self, *events: Event) -> list[Action]:
+        """What operators have ordered is written down before anything is done."""
+        for event in events:
+            if isinstance(event, Spawned) and event.process in self.alive:
+                self._watched[self.alive[event.process]] = None
+        wanted = self.cluster.handle_all(events, self.now)
+        self._memory = self.cluster.memory()
+        return wanted
+
+    def _keep(self) -> None:
+        """What became of processes is written down after it was told. An end that is not noticed yet is none."""
+        ending = {(event.process, event.incarnation) for event in self.pending if isinstance(event, Exited)}
+        self._kept = {
+            life: copy(record)
+            for life in self._watched
+            if (life in self.alive.values() or (life.process, life.incarnation) in ending)
+            and (record := self.cluster.record(life.process, life.incarnation)) is not None
+        }
+
+    # --- the supervisor's death ---------------------------------------------------------------------------------------
+
+    def supervisor_dies(self, *, amid: Order | None = None) -> None:
+        """At any moment, or when it has taken an order and begun nothing of it."""
+        if amid is not None:
+            self._think(Asked(amid, "alice"))
+        self.pending.clear()
+        for life in list(self.alive.values()):
+            if life.kind is Kind.ZYGOTE:
+                self.old_zygotes.append(self.alive.pop(life.process))
+            elif life not in self._kept:
+                self.strays.append(self.alive.pop(life.process))
+
+    def take_over(self, listen: str = "http://127.0.0.1:8002") -> list[Action]:
+        """The next one begins, with what is written down and what still runs of it; all links come back."""
+        self.supervisors += 1
+        self.cluster = self._a_cluster(self.supervisors)
+        self.pending.clear()
+        survivors, fallen = [], []
+        for life, record in self._kept.items():
+            known = life.process, life.kind, life.pool, life.incarnation
+            if self.alive.get(life.process) is life:
+                life.adopted = True
+                survivors.append(Survivor(*known, life.pid, 50.0, record.restarts, record.state, record.leaving))
+            elif life not in self.old_zygotes:
+                fallen.append(Fallen(*known, record.restarts))
+        survivors += [
+            Survivor(old.process, old.kind, old.pool, old.incarnation, old.pid, 50.0, 0, S.RUNNING, False)
+            for old in self.old_zygotes
+        ]
+        self._watched = {life: None for life in self._kept if life.adopted}
+        self.pending += [Subscribed(life.process) for life in [*self.alive.values(), *self.strays]]
+        return self.tell(TookOver(listen, 40.0, tuple(survivors), tuple(fallen), self._memory))
+
+    def strays_report(self) -> None:
+        self.pending += [self._heard(life, WorkerSample(0, 0, False)) for life in self.strays]
+
+    def _a_cluster(self, supervisor: int) -> Cluster:
+        return Cluster(
+            self.config,
+            config_path="test.toml",
+            dead_letters_file="/state/dead-letters.jsonl",
+            incarnation=1000 * supervisor,
+            pid=supervisor,
+            jitter=lambda: 0.0,
+        )
 
     def settle(self) -> list[Action]:
         """Deliver what is pending, and what follows from it, until nothing is."""
@@ -194,9 +275,14 @@ class World:
                     for worker in action.workers:
                         self._bear(worker.process, worker.incarnation, Kind.WORKER, action.pool, zygote.code)
             case Broadcast():
-                for life in list(self.alive.values()):
+                for life in [*self.alive.values(), *self.strays]:
                     if life.hears(action.topic):
                         self._obey(life, action.command)
+            case Signal() if (old := self._old_zygote(action)) is not None:
+                self.old_zygotes.remove(old)
+                self.pending.append(Exited(old.process, old.incarnation, None))
+            case SignalStray():
+                self.strays = [stray for stray in self.strays if stray.pid != action.pid]
             case Signal():
                 life = self.alive.get(action.process)
                 reached = life is not None and life.incarnation == action.incarnation
@@ -208,6 +294,9 @@ class World:
             case Leave():
                 self.outcome = action.outcome
 
+    def _old_zygote(self, action: Signal) -> Life | None:
+        return next((old for old in self.old_zygotes if old.incarnation == action.incarnation), None)
+
     def _bear(self, process: str, incarnation: int, kind: Kind, pool: str, code: int = 0) -> None:
         assert process not in self.alive, f"{process} lives twice"
         self._pid += 1
@@ -215,6 +304,8 @@ class World:
         life.code = code or self.code
         self.pending.append(Spawned(process, incarnation, self._pid))
         life.deaf = process in self.mute
+        if kind is not Kind.WORKER or self.config.pools[pool].spawn == "exec":
+            self._watched[life] = None  # a forked worker is watched once its zygote has told of it
         fault = self.faults.get(life.code, "") if kind in (Kind.WORKER, Kind.ZYGOTE) else ""
         if process in self.doomed:
             self._end(life, 1)
@@ -233,16 +324,22 @@ class World:
     def _end(self, life: Life, status: int, *tail: str) -> None:
         if self.alive.get(life.process) is life:
             del self.alive[life.process]
-            self.pending.append(Exited(life.process, life.incarnation, status, tail))
+            known = None if life.adopted else status
+            self.pending.append(Exited(life.process, life.incarnation, known, tail))
+        elif life in self.strays:
+            self.strays.remove(life)
 
     def _obey(self, life: Life, command: object) -> None:
         if life.deaf or life.kind is Kind.ZYGOTE:
             return
+        life.heard.append(command)
         match command:
             case Hello():
                 self.pending.append(self._heard(life, Ready(life.pid)))
             case KillNow():
                 self._end(life, 0)
+            case Lend() if life.kind is Kind.SERVER and self.lends:
+                self.pending.append(Lent(life.process, life.incarnation))
             case Drain() | Resume() if life.kind is Kind.PROXY:
                 life.drains.append(command)
                 self.pending.append(self._heard(life, Acknowledged(command.command)))

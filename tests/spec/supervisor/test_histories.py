@@ -27,6 +27,10 @@ STEPS = st.one_of(
     st.tuples(st.just("edit"), st.sampled_from(["", "", "import", "die", "mute"])),
     st.tuples(st.just("ask"), ORDERS),
 )
+DEATHS = st.tuples(
+    st.just("the supervisor dies"),
+    st.tuples(st.one_of(st.none(), ORDERS), st.lists(st.integers(0, 1000), max_size=4)),
+)
 CALM = SupervisorConfig(crash_limit=10_000)
 
 
@@ -51,6 +55,15 @@ def play(world, steps):
             case "edit":
                 world.code += 1
                 world.faults[world.code] = value
+            case "the supervisor dies":
+                amid, victims = value
+                world.supervisor_dies(amid=amid)
+                for victim in victims:
+                    if world.alive:
+                        lives = sorted(world.alive.values(), key=lambda life: life.process)
+                        world._end(lives[victim % len(lives)], -signal.SIGSEGV)
+                world.take_over()
+                askers.clear()
             case "ask":
                 askers.append(world.ask(value))
     return askers
@@ -82,9 +95,10 @@ def sender_of(event):
 def come_to_rest(world):
     """An operator ends what does not listen, and mends the code; then everything has time to happen."""
     world.faults.clear()
-    for life in list(world.alive.values()):
+    for life in [*world.alive.values(), *world.strays]:
         if life.deaf:
             world._end(life, -signal.SIGKILL)
+    world.strays_report()
     world.settle()
     for _ in range(4):
         world.pass_time(60.0)
@@ -97,6 +111,21 @@ def test_wanted_and_actual_converge_and_every_order_is_answered_once(steps):
     world.start()
     askers = play(world, steps)
     come_to_rest(world)
+    it_is_as_wanted(world, askers)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(STEPS, DEATHS), max_size=40))
+def test_whatever_supervisors_die_the_next_one_makes_it_as_wanted_and_nobody_lives_twice(steps):
+    world = World(a_config(supervisor=CALM))
+    world.start()
+    askers = play(world, steps)
+    come_to_rest(world)
+    it_is_as_wanted(world, askers)
+    assert world.strays == world.old_zygotes == []
+
+
+def it_is_as_wanted(world, askers):
     for pool in ("compute", "parse"):
         world.do(ResumeOrder(pool))
     shown = world.cluster.snapshot()
