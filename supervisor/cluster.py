@@ -38,7 +38,6 @@ from supervisor.events import (
     Begun,
     Broadcast,
     CameUp,
-    CloseListeners,
     DumpTaken,
     EssentialFailure,
     Event,
@@ -286,8 +285,7 @@ class Cluster:
         self._out.moved = True
         before, self._books.state = self._books.state, ClusterState.FAILED
         self._out.tell("start_failed", self._name, failure.what, before=before, after=ClusterState.FAILED)
-        self._out.add(CloseListeners())
-        self._begin_stop(Asked(Stop(0.0), ""), 0.0)
+        self._begin_stop(Asked(Stop(0.0), ""), 0.0, 0.0)
         self._end_orders(f"the cluster does not come up: {failure.what}", but=())
 
     def _end_without(self, failure: EssentialFailure) -> None:
@@ -367,16 +365,18 @@ class Cluster:
             self._books.desk.wait(self._books.desk.entry_of(self._books.stopping), event, self._now)
             return
         how = f"within {timeout_s:g} s" if timeout_s > 0 else "at once"
+        # Nobody balances load over a cluster that has not come up, or has lost what it cannot do without.
+        serves = self._books.state is ClusterState.RUNNING and self._books.failure is None
+        delay_s = self._books.config.server.drain_delay if serves else 0.0
         before, self._books.state = self._books.state, ClusterState.STOPPING
-        self._out.add(CloseListeners())
-        entry = self._begin_stop(event, timeout_s)
+        entry = self._begin_stop(event, timeout_s, delay_s)
         stopping = Tell("stopping", self._name, f"stopping {how}", event.operator, before, ClusterState.STOPPING)
         self._out.extend(numbered(entry, [stopping]))
         self._end_orders(f"cluster {self._name} is stopping", but=(Killing,))
 
-    def _begin_stop(self, asked: Asked, timeout_s: float) -> Entry:
+    def _begin_stop(self, asked: Asked, timeout_s: float, delay_s: float) -> Entry:
         present = sum(process.alive and process.kind is not Kind.ZYGOTE for process in self._books.processes.values())
-        self._books.stopping = Stopping(self._name, present, self._now, timeout_s, self._out.next_command)
+        self._books.stopping = Stopping(self._name, present, self._now, timeout_s, delay_s, self._out.next_command)
         entry, actions = self._books.desk.take(asked, self._books.stopping, self._now)
         self._out.extend(actions)
         return entry

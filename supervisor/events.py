@@ -291,7 +291,10 @@ class CloseZygote(Struct, frozen=True):
 
 
 class CloseListeners(Struct, frozen=True):
-    """Close our copies of the listening sockets: new connections are refused once the servers have closed theirs."""
+    """Let no further connection begin, and give our copies of the listening sockets up: whoever has been let in by the
+    kernel is the servers' to answer. Who waits for one of the `unserved`, which does not run, is answered 503."""
+
+    unserved: tuple[str, ...] = ()
 
 
 class Broadcast(Struct, frozen=True):

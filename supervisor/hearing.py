@@ -53,6 +53,8 @@ class Hearing:
 
     def heard(self, envelope: ReportEnvelope, now: float) -> None:
         report = envelope.report
+        if isinstance(report, ServerSample) and report.draining and is_sound(report):
+            self._heard_leaving(envelope, report)
         process = self._books.processes.get(envelope.sender)
         if process is None or process.incarnation != envelope.incarnation:
             self._heard_stranger(envelope, process)
@@ -122,9 +124,12 @@ class Hearing:
             if process.adopted and not self._books.front.knows(process.id):
                 self._told_dead_letters += sample.counters.get("dead_letters", 0)  # an earlier supervisor has told
             self._books.front.add(process.id, process.incarnation, sample, now)
-        if sample.draining and self._books.stopping is not None:
-            self._books.stopping.finished[process.id] = sample.counters.get("finished", 0)
-            self._books.stopping.cancelled[process.id] = sample.counters.get("cancelled", 0)
+
+    def _heard_leaving(self, envelope: ReportEnvelope, sample: ServerSample) -> None:
+        """Its last word may come when it is gone and forgotten already."""
+        if self._books.stopping is not None:
+            self._books.stopping.tally.heard(envelope.sender, envelope.incarnation, sample)
+            self._out.moved |= sample.last
 
     def _heard_stranger(self, envelope: ReportEnvelope, process: Process | None) -> None:
         """Word from an earlier life, from nobody we know, or from a process that was started while whoever should have
@@ -161,11 +166,17 @@ class Hearing:
             process.stopped_at = None
         elif process.stopped_at is None:
             process.stopped_at = now
-        elif now - process.stopped_at >= STOPPED_S and process.alive and process.state is not S.STOPPING:
+        elif (
+            now - process.stopped_at >= self._patience_s(process) and process.alive and process.state is not S.STOPPING
+        ):
             for_s = now - process.stopped_at
             text = f"{process.id} was stopped (SIGSTOP) and nobody let it go on for {for_s:.1f} s: killed and replaced"
             self._out.tell("suspended", process.id, text)
             self._lives.put_down(process, f"stopped for {for_s:.1f} s", now)
+
+    def _patience_s(self, process: Process) -> float:
+        """In a stop nobody sends on whom he has stopped, and everybody else waits for it to leave."""
+        return 0.0 if self._books.stopping is not None and process.state is S.DRAINING else STOPPED_S
 
     def _is_draining(self, pool: str) -> bool:
         """Whether somebody waits for a drain in this pool."""

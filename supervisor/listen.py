@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,7 +45,8 @@ class Listeners:
             return
         try:
             for server in range(1, processes + 1):
-                self._bind(server, first=server == 1)
+                if not self.has(server):
+                    self._bind(server, first=server == 1)
         except BaseException:
             self.close()
             raise
@@ -81,6 +83,14 @@ class Listeners:
         self._closed = True
         for bound in self.sockets:
             bound.close()
+
+    def give_up(self, unserved: Collection[int]) -> list[socket.socket]:
+        """Close our copies of what a server accepts from. Those that only `unserved` servers have are the caller's."""
+        self._closed = True
+        served = {bound for server, bound in self._by_server.items() if server not in unserved}
+        for bound in served:
+            bound.close()
+        return [bound for bound in self.sockets if bound not in served]
 
     def remove(self) -> None:
         """The socket's file, if it is still ours."""

@@ -357,7 +357,7 @@ class Lives:
     def ended(
         self, process: Process, status: int | None, tail: tuple[str, ...], now: float, *, oom: bool = False
     ) -> None:
-        self._say_gone(process)
+        self._say_gone(process, status, now)
         self._out.moved = True
         expected, killed = process.state in LEAVING, process.state is S.STOPPING
         timed_out = process.timed_out
@@ -408,7 +408,7 @@ class Lives:
         when = f"starts again in {verdict.wait_s:.1f} s" if verdict.wait_s else "starts again at once"
         self._out.tell("crashed", process.id, f"{process.id} ended: {cause}; {when}", cause=cause, lines=lines)
 
-    def _say_gone(self, process: Process) -> None:
+    def _say_gone(self, process: Process, status: int | None, now: float) -> None:
         self._adoption.gone(process)
         gone = ProcessGone(process.id, process.incarnation)
         topics: tuple[str, ...] = ()
@@ -421,7 +421,7 @@ class Lives:
                 self._books.drains[process.pool].proxy_is_gone()
             case Kind.SERVER:
                 topics = (role_topic(Kind.PROXY), role_topic(Kind.WORKER))
-                self._server_gone(process)
+                self._server_gone(process, status, now)
             case Kind.ZYGOTE:
                 return
             case _:
@@ -429,10 +429,11 @@ class Lives:
         if process.pid:
             self._out.extend([Broadcast(topic, gone) for topic in topics])
 
-    def _server_gone(self, process: Process) -> None:
-        stopping = self._books.stopping
-        if stopping is not None and process.id not in stopping.cancelled:
-            stopping.cancelled[process.id] = self._books.front.in_flight(process.id)
+    def _server_gone(self, process: Process, status: int | None, now: float) -> None:
+        if self._books.stopping is not None:
+            in_flight = self._books.front.in_flight(process.id)
+            orderly = process.state is S.DRAINING and process.acknowledged and status in (0, None)
+            self._books.stopping.tally.gone(process.id, process.incarnation, in_flight, now, orderly=orderly)
         self._books.front.server_gone(process.id)
 
     def _zygote_gone(self, zygote: Process, now: float) -> None:

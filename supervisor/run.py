@@ -66,6 +66,7 @@ from supervisor.events import (
 )
 from supervisor.examine import Examiner
 from supervisor.keeping import Keeping
+from supervisor.lastcall import LastCall
 from supervisor.lending import Lending
 from supervisor.listen import Listeners
 from supervisor.logtail import LogTail
@@ -262,6 +263,7 @@ class Supervisor:
         self._probe = Probe(clock)
         self._logtail = LogTail(self._place)
         self._listened_to: set[bytes] = set()
+        self._last_call: LastCall | None = None
         self._cluster = Cluster(
             cluster.config,
             config_path=cluster.config_path,
@@ -304,6 +306,8 @@ class Supervisor:
                     raise self._fault
                 self._turn()
             self._end_what_is_left()
+            if self._last_call is not None:
+                await self._last_call.over
             return self._outcome
         finally:
             self._close()
@@ -405,7 +409,7 @@ class Supervisor:
             case CloseZygote():
                 self._zygotes.close(action)
             case CloseListeners():
-                self._listeners.close()
+                self._last_call = LastCall(self._loop, self._listeners, action.unserved)
             case Answer():
                 reply = Reply(action.asker.request, action.status, frames.raw(action.body))
                 self._channel.reply(action.asker.address, reply)

@@ -1,13 +1,14 @@
 """The clean stop: front to back, so that whatever was accepted is finished by those behind it.
 
+    delay      readiness is gone, all go on serving             for `server.drain_delay`, if there is one
     servers    stop accepting and finish what is open          while the rest still serves, and is still replaced
     workers    hand back, finish, leave; zygotes close
     proxies    leave, empty
 
 What is still wanted shrinks from step to step; `plan.reconcile` does the rest. When the time is over, force grows:
 
-    at the deadline     servers answer 503 to what is left
-    1 s later           SIGTERM to all
+    at the deadline     servers answer 503 to what is left, which cancels it
+    1 s later           SIGTERM to all; sooner when no server is left: nobody waits for anything then
     0.5 s later         SIGKILL to all
     5 s later           the supervisor leaves what even SIGKILL does not end (it hangs in the kernel)
 """
@@ -21,12 +22,16 @@ from enum import IntEnum
 from msgspec import structs
 
 from primectl.wire.control import ALL, KillNow, Progress, Retire, Stopped, role_topic
-from supervisor.events import Action, Broadcast, Kind, Signal
+from supervisor.events import Action, Broadcast, CloseListeners, Kind, Signal
+from supervisor.lifecycle import ProcessState as S
 from supervisor.operations import ALONGSIDE, Processes, Result, Turn, names
 from supervisor.plan import Force, Step, Wanted
 from supervisor.process import Process
+from supervisor.tally import Tally
 
 LAST_ANSWERS_S = 1.0
+WRAP_UP_S = 0.25
+"""For workers whose jobs have been cancelled, when their time is over and the servers have gone."""
 TERM_S = 0.5
 GIVE_UP_S = 5.0
 
@@ -34,9 +39,10 @@ GIVE_UP_S = 5.0
 class Phase(IntEnum):
     """Whose turn it is to leave."""
 
-    SERVERS = 0
-    WORKERS = 1
-    PROXIES = 2
+    DELAY = 0
+    SERVERS = 1
+    WORKERS = 2
+    PROXIES = 3
 
 
 class Pressure(IntEnum):
@@ -62,21 +68,24 @@ class Stopping:
         processes: int,
         now: float,
         timeout_s: float,
+        delay_s: float,
         next_command: Callable[[], int],
     ) -> None:
+        """`delay_s` is how long all go on serving at first; it counts to `timeout_s`."""
         self.target = cluster
         self.deadline = now + timeout_s
-        self.finished: dict[str, int] = {}
-        """By server: requests answered since the drain began, as the server counted them."""
-        self.cancelled: dict[str, int] = {}
+        self.tally = Tally()
         self._processes = processes
         self._began = now
         self._next_command = next_command
-        self._phase = Phase.SERVERS
+        self._phase = Phase.DELAY
+        self._serve_until = now + min(delay_s, timeout_s)
+        self._last_words_by: float | None = None
         self._pressure = Pressure.KILL if timeout_s <= 0 else Pressure.GENTLE
         self._more_at = self.deadline if timeout_s > 0 else now + GIVE_UP_S
         self._announced = timeout_s > 0
-        self._killed: list[str] = []
+        self._killed: dict[str, None] = {}
+        """In the order of their deaths."""
 
     def hasten(self, now: float, timeout_s: float) -> None:
         """Another order to stop: the earlier deadline holds; 0 kills at once."""
@@ -85,8 +94,8 @@ class Stopping:
             self._more_at = now + GIVE_UP_S
             self._announced = False
         elif self._pressure is Pressure.GENTLE:
-            self.deadline = min(self.deadline, now + timeout_s)
-            self._more_at = self.deadline
+            self.deadline = self._more_at = min(self.deadline, now + timeout_s)
+            self._serve_until = min(self._serve_until, self.deadline)
 
     def wanted(self, whole: Wanted) -> Wanted:
         """What should still run."""
@@ -94,24 +103,37 @@ class Stopping:
             return Wanted()
         if self._phase is Phase.WORKERS:
             return Wanted(proxies=whole.proxies)
-        return structs.replace(whole, servers=0)
+        return whole if self._phase is Phase.DELAY else structs.replace(whole, servers=0)
 
     def advance(self, processes: Processes, now: float) -> Turn:
+        actions = self._close(processes, now)
         alive = [process for process in processes.values() if process.alive]
-        self._next_phase(alive)
-        actions = self._press(alive, now)
-        if not alive or self._pressure is Pressure.GIVEN_UP:
+        self._next_phase(alive, now)
+        actions += self._press(alive, now)
+        self._last_words_by = self.tally.waits_until(now)
+        if self._pressure is Pressure.GIVEN_UP or not (alive or self._last_words_by):
             return Turn(actions=tuple(actions), result=Result(200, self._report(now)))
         steps: list[Step] = []
         if self._pressure is Pressure.KILL:
-            fresh = [process for process in alive if not process.forced]
-            steps = [Force(process.id) for process in fresh]
-            self._killed += [process.id for process in fresh if process.kind is not Kind.ZYGOTE]
+            steps = [Force(process.id) for process in alive if not process.forced]
+        for process in alive:
+            if process.kind is not Kind.ZYGOTE and (process.forced or self._pressure is Pressure.KILL):
+                self._killed.setdefault(process.id)
         return Turn(tuple(steps), tuple(actions), self._progress(alive))
 
-    def _next_phase(self, alive: list[Process]) -> None:
+    def _close(self, processes: Processes, now: float) -> list[Action]:
+        """At the end of the delay: nobody new."""
+        if self._phase is not Phase.DELAY or (now < self._serve_until and self._pressure < Pressure.KILL):
+            return []
+        self._phase = Phase.SERVERS
+        servers = [process for process in processes.values() if process.kind is Kind.SERVER]
+        return [CloseListeners(tuple(server.id for server in servers if server.state is not S.RUNNING))]
+
+    def _next_phase(self, alive: list[Process], now: float) -> None:
         if self._phase is Phase.SERVERS and not any(process.kind is Kind.SERVER for process in alive):
             self._phase = Phase.WORKERS
+            if self._pressure is Pressure.LAST_ANSWERS:
+                self._more_at = min(self._more_at, now + WRAP_UP_S)
         if self._phase is Phase.WORKERS and not any(process.kind is Kind.WORKER for process in alive):
             self._phase = Phase.PROXIES
 
@@ -122,7 +144,7 @@ class Stopping:
             actions.append(Broadcast(ALL, KillNow(self._next_command())))
         if now < self._more_at:
             return actions
-        if self._pressure is Pressure.GENTLE and self._phase is Phase.SERVERS:
+        if self._pressure is Pressure.GENTLE and self._phase <= Phase.SERVERS:
             self._pressure = Pressure.LAST_ANSWERS
             self._more_at = now + LAST_ANSWERS_S
             actions.append(Broadcast(role_topic(Kind.SERVER), Retire(self._next_command(), 0.0)))
@@ -142,6 +164,8 @@ class Stopping:
         gone = max(0, self._processes - len(left))
         if self._pressure >= Pressure.KILL:
             text = f"killing {names(process.id for process in left)}"
+        elif self._phase is Phase.DELAY:
+            text = f"not ready any more, goes on accepting for {self._serve_until - self._began:g} s"
         elif self._phase is Phase.SERVERS:
             servers = [process.id for process in left if process.kind is Kind.SERVER]
             text = f"{names(servers)} finish what is open"
@@ -155,12 +179,17 @@ class Stopping:
     def _report(self, now: float) -> Stopped:
         return Stopped(
             self.target,
-            sum(self.finished.values()),
-            sum(self.cancelled.values()),
+            self.tally.finished,
+            self.tally.cancelled,
             self._processes,
-            self._killed,
+            list(self._killed),
             now - self._began,
         )
 
     def next_deadline(self) -> float:
-        return self._more_at
+        waiting = [self._more_at]
+        if self._phase is Phase.DELAY:
+            waiting.append(self._serve_until)
+        if self._last_words_by is not None:
+            waiting.append(self._last_words_by)
+        return min(waiting)

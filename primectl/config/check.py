@@ -29,6 +29,7 @@ def check(config: Config, problems: Problems) -> None:
     """All checks of a whole file; mistakes go to `problems`."""
     _check_cluster(config, problems)
     _check_server(config, problems)
+    _check_drain_delay(config, problems)
     _check_routes(config, problems)
     _check_pools(config, problems)
     _check_journal(config, problems)
@@ -77,6 +78,17 @@ def _check_server(config: Config, problems: Problems) -> None:
                 f"expected an address or a network, got {show_value(network)}",
                 'Write one such as "10.0.0.0/8"',
             )
+
+
+def _check_drain_delay(config: Config, problems: Problems) -> None:
+    delay_s, limit_s = config.server.drain_delay, config.supervisor.stop_timeout
+    if problems.sound(("server", "drain_delay"), ("supervisor", "stop_timeout")) and 0 < limit_s <= delay_s:
+        problems.add(
+            ("server", "drain_delay"),
+            f"expected less than supervisor.stop_timeout, which it counts to, got {show_duration(delay_s)}"
+            f" of {show_duration(limit_s)}",
+            "Nothing would be left for finishing what is open: shorten it, or lengthen stop_timeout",
+        )
 
 
 def _check_routes(config: Config, problems: Problems) -> None:

@@ -60,6 +60,10 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         30.0
     )
     keep_alive_timeout: Annotated[Duration, Meta(gt=0, description="An idle connection is closed after this")] = 75.0
+    drain_delay: Annotated[
+        Duration,
+        Meta(ge=0, description="After the order to stop, go on accepting for so long, with ready_path at 503 already"),
+    ] = 0.0
     health_path: Annotated[str, Meta(description='Answered by the server itself while it lives; "" for none')] = (
         "/health"
     )

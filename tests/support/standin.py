@@ -109,7 +109,7 @@ def answer(listener: socket.socket) -> None:
 
 def leave(reporter: Reporter, role: Role) -> None:
     if role is Role.SERVER:
-        reporter.publish(ServerSample(0, 0, 7, [0] * 6, [], True, {"finished": 4, "cancelled": 2}))
+        reporter.publish(ServerSample(0, 0, 7, [0] * 6, [], True, {"finished": 4, "cancelled": 2}, True))
     reporter.close()
     zmq.Context.instance().term()
     sys.exit(0)

@@ -346,7 +346,7 @@ class World:
             case Retire():
                 self.pending.append(self._heard(life, Acknowledged(command.command)))
                 if life.kind is Kind.SERVER:
-                    counted = ServerSample(0, 0, 9, [0] * 6, [], True, {"finished": 3, "cancelled": 1})
+                    counted = ServerSample(0, 0, 9, [0] * 6, [], True, {"finished": 3, "cancelled": 1}, True)
                     self.pending.append(self._heard(life, counted))
                 self._end(life, 0)
 
