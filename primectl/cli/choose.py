@@ -63,22 +63,37 @@ def place_for(cluster: str) -> Place:
     """The folders of this user's cluster of that name. Raises ConfigError for what cannot be a name."""
     if not _is_name(cluster):
         raise ConfigError(f"{cluster!r} cannot be the name of a cluster", "-c", "It has 1 to 31 of a-z, 0-9, - and _")
-    return topology.place(cluster, os.environ, _temp(), os.getuid())
+    here = topology.place(cluster, os.environ, _temp(), os.getuid())
+    if _looks_for_services() and supervisor_pid(here) is None:
+        service = topology.place(cluster, topology.SERVICES, _temp(), os.getuid())
+        if supervisor_pid(service) is not None and os.stat(service.runtime).st_uid == os.getuid():
+            return service
+    return here
 
 
 def running_clusters() -> dict[str, int]:
     """This user's clusters whose supervisor runs: its pid by the cluster's name."""
-    base = topology.runtime_base(os.environ, _temp(), os.getuid())
+    names = _names_in(topology.runtime_base(os.environ, _temp(), os.getuid()))
+    if _looks_for_services():
+        names |= _names_in(topology.runtime_base(topology.SERVICES, _temp(), os.getuid()))
     found: dict[str, int] = {}
-    try:
-        names = sorted(entry.name for entry in os.scandir(base) if _is_name(entry.name))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return found
-    for name in names:
+    for name in sorted(names):
         pid = supervisor_pid(place_for(name))
         if pid is not None:
             found[name] = pid
     return found
+
+
+def _names_in(base: str) -> set[str]:
+    try:
+        return {entry.name for entry in os.scandir(base) if _is_name(entry.name)}
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return set()
+
+
+def _looks_for_services() -> bool:
+    """Whether a cluster may be a service of the system's: not where the operator has said where clusters are."""
+    return os.environ.get("XDG_RUNTIME_DIR", "") in ("", f"/run/user/{os.getuid()}")
 
 
 def require_running(place: Place) -> int:

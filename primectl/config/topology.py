@@ -34,6 +34,9 @@ DUMP = ".dump"
 LONGEST_SOCKET_NAME = 48
 """pool.<31 letters>.out, with room to spare; pools added later must fit too."""
 
+SERVICES: Mapping[str, str] = {"XDG_RUNTIME_DIR": "/run", "XDG_STATE_HOME": "/var/lib"}
+"""The environment of clusters that are services of the system (`primectl unit`)."""
+
 
 class Place(Struct, frozen=True):
     """The folders of one cluster, as absolute paths."""

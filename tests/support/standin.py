@@ -61,6 +61,8 @@ def live(
         sys.exit(3)
     if fault() == "spawns":
         subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    if fault() == "orphans":
+        leave_orphans(100)
     asked = os.eventfd(0)
     if fault() == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -94,6 +96,20 @@ def live(
         if asked in ready:
             leave(reporter, role)
         reporter.publish(sample(role, drains))
+
+
+def leave_orphans(number: int) -> None:
+    """They end when we, their parent, have been gone for a moment: whoever has them then has to reap them."""
+    parent = os.fork()
+    if parent == 0:
+        reader, writer = os.pipe()
+        for _ in range(number):
+            if os.fork() == 0:
+                os.close(writer)
+                os.read(reader, 1)  # until the last that has the other end is gone
+                os._exit(0)
+        os._exit(0)
+    os.waitpid(parent, 0)
 
 
 def answer(listener: socket.socket) -> None:

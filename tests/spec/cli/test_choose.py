@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from primectl.cli.choose import choose, place_for
+from primectl.cli.choose import choose, place_for, running_clusters
+from primectl.config import topology
 from primectl.errors import ConfigError
 
 
@@ -44,3 +50,31 @@ def test_several_that_are_all_elsewhere_are_named_for_a_choice() -> None:
 def test_what_cannot_be_a_clusters_name_never_becomes_a_path(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be the name of a cluster"):
         place_for(name)
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The runtime folder of a cluster `shop` that runs as a service of the system."""
+    services = {"XDG_RUNTIME_DIR": str(tmp_path / "run"), "XDG_STATE_HOME": str(tmp_path / "lib")}
+    monkeypatch.setattr(topology, "SERVICES", services)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    runtime = tmp_path / "run" / "primectl" / "shop"
+    runtime.mkdir(parents=True)
+    (runtime / "supervisor.pid").write_text(f"{os.getpid()}\n")
+    with open(runtime / "supervisor.pid") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        yield str(runtime)
+
+
+def test_a_cluster_that_is_a_service_of_the_system_is_found(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert running_clusters() == {"shop": os.getpid()}
+    assert place_for("shop").runtime == service
+    assert place_for("other").runtime != service
+
+
+def test_who_says_where_clusters_are_is_not_shown_services(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/somewhere/else")
+    assert running_clusters() == {}
+    assert place_for("shop").runtime == "/somewhere/else/primectl/shop"
