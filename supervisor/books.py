@@ -19,6 +19,7 @@ from supervisor.generations import Generations
 from supervisor.lifecycle import READY, ProcessState
 from supervisor.memory import Memory, PoolMemory, Sized
 from supervisor.process import Moved, Process
+from supervisor.restart import DeadlyRequests
 from supervisor.stopping import Stopping
 
 
@@ -52,6 +53,7 @@ class Books:
         }
         self.drains = {pool: PoolDrain(pool, next_command) for pool in config.pools}
         self.front = FrontFigures()
+        self.deadly = DeadlyRequests()
 
     def enrol(self, process: str, kind: Kind, pool: str, number: int) -> Process:
         """A record for a process that has none."""

@@ -158,7 +158,8 @@ class Cluster:
             case Exited():
                 process = self._books.current(event.process, event.incarnation)
                 if process is not None and process.alive:
-                    self._lives.ended(process, event.status, event.tail, now, oom=event.oom and not process.forced)
+                    oom = event.oom and not process.forced
+                    self._lives.ended(process, event.status, event.tail, now, oom=oom, job=event.job)
             case HandlerImported():
                 zygote = self._books.current(event.process, event.incarnation)
                 if zygote is not None and zygote.state is S.STARTING:

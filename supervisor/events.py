@@ -112,7 +112,8 @@ class Exited(Struct, frozen=True):
     """A process is gone, or never came to be: `status` is its exit status, minus the signal's number, None if unknown.
 
     `tail` holds the last lines of its log, of this life only. `oom`: it got a SIGKILL that we did not send, and the
-    kernel has just ended somebody for want of memory.
+    kernel has just ended somebody for want of memory. `job`: of a worker, the one that it had begun and not finished,
+    by its own notes; 0 for none.
     """
 
     process: str
@@ -120,6 +121,7 @@ class Exited(Struct, frozen=True):
     status: int | None
     tail: tuple[str, ...] = ()
     oom: bool = False
+    job: int = 0
 
 
 class HandlerImported(Struct, frozen=True):

@@ -10,6 +10,8 @@ import signal
 from collections.abc import Callable
 from typing import assert_never
 
+from msgspec import structs
+
 from primectl.wire.control import (
     ALL,
     Hello,
@@ -21,6 +23,7 @@ from primectl.wire.control import (
     process_topic,
     role_topic,
 )
+from primectl.wire.job import JobId, request_name, request_of
 from primectl.wire.stats import ClusterState
 from supervisor import plan
 from supervisor.adoption import Adoption
@@ -355,12 +358,22 @@ class Lives:
     # --- they end -----------------------------------------------------------------------------------------------------
 
     def ended(
-        self, process: Process, status: int | None, tail: tuple[str, ...], now: float, *, oom: bool = False
+        self,
+        process: Process,
+        status: int | None,
+        tail: tuple[str, ...],
+        now: float,
+        *,
+        oom: bool = False,
+        job: int = 0,
     ) -> None:
+        """A process is gone; all else as in `events.Exited`."""
         self._say_gone(process, status, now)
         self._out.moved = True
         expected, killed = process.state in LEAVING, process.state is S.STOPPING
         timed_out = process.timed_out
+        if process.ready_at is None:
+            job = 0  # notes of an earlier life
         process.change(Change.ENDED)
         process.deadline = process.hello_at = None
         if process.kind is Kind.ZYGOTE:
@@ -379,6 +392,8 @@ class Lives:
         elif not (process.kind is Kind.ZYGOTE and process.cause and status == 1):
             # A zygote whose handler failed has given its own cause, better than its exit status.
             process.cause = _cause(process, status, tail, oom=oom)
+            if job:
+                process.cause += f", in request {request_name(request_of(JobId(job)))}"
             process.last_lines = last_words(tail)
         if self._books.state is ClusterState.STARTING:
             what = f"{process.id} did not come up: {process.cause}"
@@ -391,10 +406,13 @@ class Lives:
         ready_s = None if timed_out else process.ready_s(now)
         # Of an adopted one that has lived well, nothing tells that its end was its own fault.
         told = -signal.SIGKILL if status is None and process.adopted else status
-        self._back_off(process, End(told, ready_s, served, oom), now)
+        self._back_off(process, End(told, ready_s, served, bool(job), oom=oom), job, now)
 
-    def _back_off(self, process: Process, end: End, now: float) -> None:
+    def _back_off(self, process: Process, end: End, job: int, now: float) -> None:
         process.crashed = True
+        if job and not end.is_from_outside:
+            excused = self._books.deadly.has_ended_another(request_of(JobId(job)))
+            end = structs.replace(end, excused=excused)
         process.blamed = not end.is_from_outside
         verdict = process.crashes.judge(end, now, self._books.config.supervisor, self._jitter())
         cause, lines = process.cause, process.last_lines

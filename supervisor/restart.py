@@ -1,17 +1,21 @@
 """When a process that ended by itself starts again, and when it no longer does: the whole policy on crashes.
 
-    how it ended                                 it starts again              towards `failed`
-    never READY, or READY for a short time       at once, then ever later     counts
-    a worker that had answered jobs              at once, then ever later     does not: some request did it
-    READY for `healthy_after` before             at once                      counts as the first
-    SIGKILL from outside                         at once                      does not
+    how it ended                                    it starts again              towards `failed`
+    never READY                                     at once, then ever later     counts
+    READY, and then idle or in its first job        at once, then ever later     counts
+    in a request that has ended a worker before     at once, then ever later     does not: the request did it
+    after it had finished jobs                      at once, then ever later     does not: some request did it
+    after it was READY for `healthy_after`          at once                      as the first, if it counts
+    by SIGKILL from outside                         at once                      does not
 
 The first crash costs nothing; each further one doubles the wait up to `backoff_longest`. At `crash_limit` of those that
-count within `crash_window`, or as many lives in a row that were never READY (however long each of them took), the
-process is a crash loop, which only an operator ends.
+count within `crash_window`, or as many lives in a row that came to nothing (never READY, or over in their first job)
+however long that took, the process is a crash loop, which only an operator ends.
 """
 
 from __future__ import annotations
+
+from collections import OrderedDict
 
 from msgspec import Struct
 
@@ -20,6 +24,8 @@ from primectl.config.model import SupervisorConfig
 OUTSIDE_LIFE_S = 0.2
 """A process that was READY for so long and then got SIGKILL was killed from outside (an operator's `kill -9`): no fault
 that another start would repeat."""
+DEADLY_REQUESTS = 1000
+"""Requests in which workers have ended, of which it is known."""
 
 
 class End(Struct, frozen=True):
@@ -30,6 +36,10 @@ class End(Struct, frozen=True):
     """How long it had been READY; None when it never was."""
     served: bool = False
     """It was a worker and had finished jobs."""
+    in_job: bool = False
+    """It had begun a job that it did not finish."""
+    excused: bool = False
+    """And the request of that job has ended another life before."""
     oom: bool = False
     """The kernel ended it for want of memory: to start it again at once would only take more."""
 
@@ -37,6 +47,11 @@ class End(Struct, frozen=True):
     def is_from_outside(self) -> bool:
         """Whether it says nothing about the process itself."""
         return self.status == -9 and not self.oom and self.ready_s is not None and self.ready_s >= OUTSIDE_LIFE_S
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether the life was of no use to anybody."""
+        return self.ready_s is None or (self.in_job and not self.served)
 
 
 class Verdict(Struct, frozen=True):
@@ -50,7 +65,7 @@ class Verdict(Struct, frozen=True):
 class CrashRecord:
     """What is held against one process."""
 
-    __slots__ = ("_in_a_row", "_never_ready", "_times")
+    __slots__ = ("_in_a_row", "_in_vain", "_times")
 
     def __init__(self) -> None:
         self.clear()
@@ -58,8 +73,8 @@ class CrashRecord:
     def clear(self) -> None:
         """It was healthy, or an operator has started it: what was before no longer counts."""
         self._in_a_row = 0
-        self._never_ready = 0
-        """Lives in a row that did not come to be READY."""
+        self._in_vain = 0
+        """Lives in a row that came to nothing, by no fault of a request's."""
         self._times: list[float] = []
         """When it crashed so that it counts towards `failed`; within the window."""
 
@@ -70,17 +85,36 @@ class CrashRecord:
         if end.ready_s is not None and end.ready_s >= policy.healthy_after:
             self.clear()
         self._in_a_row += 1
-        self._never_ready = self._never_ready + 1 if end.ready_s is None else 0
-        if not end.served:
+        if not end.came_to_nothing:
+            self._in_vain = 0
+        elif not end.excused:
+            self._in_vain += 1
+        if not (end.served or end.excused):
             self._times = [time for time in self._times if now - time < policy.crash_window]
             self._times.append(now)
-            if max(len(self._times), self._never_ready) >= policy.crash_limit:
+            if max(len(self._times), self._in_vain) >= policy.crash_limit:
                 return Verdict(self._in_a_row, None)
         return Verdict(self._in_a_row, backoff_s(self._in_a_row, policy, jitter))
 
     def crashes(self, ready_s: float | None, policy: SupervisorConfig) -> int:
         """How many stand in it while the process has been READY for `ready_s`."""
         return 0 if ready_s is not None and ready_s >= policy.healthy_after else self._in_a_row
+
+
+class DeadlyRequests:
+    """The requests in which workers have ended; the oldest are forgotten first."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, None] = OrderedDict()
+
+    def has_ended_another(self, request: int) -> bool:
+        """Take note that a worker has ended in this request; whether one had before."""
+        known = request in self._known
+        self._known[request] = None
+        self._known.move_to_end(request)
+        if len(self._known) > DEADLY_REQUESTS:
+            self._known.popitem(last=False)
+        return known
 
 
 def backoff_s(crashes: int, policy: SupervisorConfig, jitter: float) -> float:

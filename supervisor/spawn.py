@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from primectl.config.topology import ClusterFile, server_number
+from primectl.control.begun import running
 from primectl.control.log import ProcessLog
 from primectl.errors import StartFailed
 from supervisor import kernel, sharing
@@ -241,7 +242,9 @@ class Spawner:
         unasked = status == -signal.SIGKILL and (child.process, child.incarnation) not in self._killed
         self._killed.discard((child.process, child.incarnation))
         tail = () if status == 0 else self._tail(child.process, child.log_from)
-        self._emit(Exited(child.process, child.incarnation, status, tail, unasked and self._oom_kills.take_one()))
+        oom = unasked and self._oom_kills.take_one()
+        job = running(self._place.begun_file(child.process)) if status != 0 and child.kind is Kind.WORKER else None
+        self._emit(Exited(child.process, child.incarnation, status, tail, oom, job or 0))
 
     def look_for_oom_kills(self) -> None:
         """About once a second, so that a SIGKILL is not put down to what hit somebody else a while ago."""

@@ -40,6 +40,7 @@ stop_timeout = "5s"
 SLOTS = '''
 """A handler whose workers look at their own names: those in the file `bad` cannot start."""
 
+import os
 from pathlib import Path
 
 import setproctitle
@@ -55,6 +56,8 @@ class Slots:
             raise MemoryError(f"{me} is too large")
 
     def __call__(self, request, job):
+        if "die" in request.query:
+            os.abort()
         return Response.text(job.worker)
 
 
@@ -145,3 +148,27 @@ def test_a_cluster_behind_the_terminal_that_loses_what_is_essential_leaves_its_r
     log = Path(cluster.place.log_file("supervisor")).read_text()
     assert "ERROR the cluster has ended: work." in log
     assert "  | MemoryError: work." in log
+
+
+def test_requests_that_kill_workers_do_not_take_a_pool_down(cluster: ClusterUnderTest) -> None:
+    cluster.up()
+    url = cluster.url
+    for _ in range(5):
+        for _ in range(20):
+            get(f"{url}/work")
+        wait_until(lambda: all(p["jobs"] for p in cluster.ps()["processes"] if p["id"].startswith("work.")))
+        get(f"{url}/work?die")
+        wait_until(lambda: set(states(cluster).values()) == {"running"})
+    assert get(f"{url}/work") in ("work.1", "work.2")
+
+
+def get(url: str) -> str:
+    import urllib.request
+    from urllib.error import HTTPError
+
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return str(answer.read().decode())
+    except HTTPError as refused:
+        with refused:
+            return str(refused.code)

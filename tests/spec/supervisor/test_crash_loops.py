@@ -7,6 +7,7 @@ from msgspec import structs
 
 from primectl.config.model import Config, PoolConfig, ServerConfig, SupervisorConfig
 from primectl.wire.control import Restart, Scale
+from primectl.wire.job import first_job
 from primectl.wire.stats import ClusterState, WorkerSample
 from supervisor.events import EssentialFailure, Exited, HandlerFailed, Tell, Ticked
 from tests.support.world import a_config, a_running_world
@@ -105,14 +106,28 @@ def test_requests_that_kill_a_worker_again_and_again_never_make_it_fail():
     assert world.state("compute.1") == "running"
 
 
+def die_in(world, worker, request):
+    """In its first job, which belongs to that request."""
+    life = world.alive.pop(worker)
+    world.tell(Exited(worker, life.incarnation, -signal.SIGSEGV, job=first_job(0, request)))
+    world.settle()
+    world.pass_time(1.0)
+
+
 def test_a_worker_that_dies_at_its_first_job_each_time_fails():
     world = a_running_world(a_config(supervisor=THREE))
-    for _ in range(3):
-        world.report("compute.1", WorkerSample(0, 0, True))
-        world.die("compute.1", -signal.SIGSEGV)
-        world.settle()
-        world.pass_time(1.0)
+    for request in (1, 2, 3):
+        die_in(world, "compute.1", request)
     assert world.state("compute.1") == "failed"
+    assert process(world, "compute.1").cause == "killed by SIGSEGV, in request 0000000000003"
+
+
+def test_a_request_that_kills_one_worker_after_the_other_is_held_against_none_but_the_first():
+    world = a_running_world(a_config(compute=4, supervisor=SupervisorConfig(crash_limit=2)))
+    for worker in ("compute.1", "compute.2", "compute.3", "compute.2", "compute.3"):
+        die_in(world, worker, 7)
+    world.pass_time(1.0)
+    assert {world.state(f"compute.{number}") for number in (1, 2, 3, 4)} == {"running"}
 
 
 def test_who_is_never_ready_in_time_fails_however_long_that_takes():

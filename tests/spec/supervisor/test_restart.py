@@ -5,12 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from primectl.config.model import SupervisorConfig
-from supervisor.restart import CrashRecord, End, Verdict, backoff_s
+from supervisor.restart import DEADLY_REQUESTS, CrashRecord, DeadlyRequests, End, Verdict, backoff_s
 
 POLICY = SupervisorConfig(backoff_first=0.1, backoff_longest=10.0, crash_limit=3, crash_window=30.0, healthy_after=10.0)
 AT_START = End(1, None)
 SOON = End(1, 0.5)
-SERVED = End(-11, 0.5, served=True)
+SERVED = End(-11, 0.5, served=True, in_job=True)
+FIRST_JOB = End(-11, 0.5, in_job=True)
+EXCUSED = End(-11, 0.5, in_job=True, excused=True)
 HEALTHY = End(1, 12.0)
 OUTSIDE = End(-9, 5.0)
 
@@ -83,6 +85,30 @@ def test_a_worker_that_had_answered_jobs_backs_off_and_never_fails():
     assert waits(*[SERVED] * 12) == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 10.0, 10.0]
 
 
+def test_one_that_ends_in_its_first_job_each_time_fails_however_long_that_takes():
+    assert waits(FIRST_JOB, FIRST_JOB, FIRST_JOB, every_s=60.0) == [0.0, 0.1, None]
+
+
+def test_a_request_that_has_ended_a_worker_before_is_blamed_itself():
+    assert waits(*[EXCUSED] * 4) == [0.0, 0.1, 0.2, 0.4]
+
+
+def test_lives_that_a_request_has_ended_neither_count_nor_break_a_row():
+    assert waits(FIRST_JOB, EXCUSED, EXCUSED, FIRST_JOB, EXCUSED, EXCUSED, FIRST_JOB, every_s=31.0)[-2:] == [1.6, None]
+
+
+def test_a_life_that_finished_jobs_breaks_a_row_of_those_that_came_to_nothing():
+    assert None not in waits(*[FIRST_JOB, FIRST_JOB, SERVED] * 4, every_s=31.0)
+
+
+def test_a_request_is_known_as_deadly_from_its_second_victim_on_and_forgotten_in_the_end():
+    deadly = DeadlyRequests()
+    assert [deadly.has_ended_another(request) for request in (1, 2, 1)] == [False, False, True]
+    for request in range(10, 10 + DEADLY_REQUESTS):
+        deadly.has_ended_another(request)
+    assert not deadly.has_ended_another(1)
+
+
 def test_one_that_had_answered_jobs_and_then_dies_at_its_start_fails_as_any_other():
     assert waits(SERVED, SERVED, AT_START, AT_START, AT_START)[-1] is None
 
@@ -114,7 +140,11 @@ def test_what_is_shown_of_the_record_is_forgotten_as_soon_as_the_process_is_heal
     assert [record.crashes(ready_s, POLICY) for ready_s in (None, 9.0, 10.0)] == [1, 1, 0]
 
 
-@given(st.lists(st.tuples(st.sampled_from([AT_START, SOON, SERVED, HEALTHY, OUTSIDE]), st.floats(0.0, 40.0))))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([AT_START, SOON, SERVED, FIRST_JOB, EXCUSED, HEALTHY, OUTSIDE]), st.floats(0.0, 40.0))
+    )
+)
 def test_a_record_never_holds_more_than_the_limit_against_anybody(history):
     record, now = CrashRecord(), 0.0
     for end, after_s in history:
