@@ -208,6 +208,28 @@ def test_a_link_that_a_worker_has_put_where_a_log_comes_to_be_is_not_followed(ot
     others.cli("scale", "forked=1", "execed=1")
 
 
+def test_a_dump_of_it_is_had_like_any_other(others: ClusterOfOthers) -> None:
+    told = others.cli("dump", "all").stdout
+    assert "forked.1" in told
+    assert "execed.1" in told
+    assert not [line for line in others.json("logs", "-n", "1000")["lines"] if "no dump" in line["text"]]
+
+
+def test_it_is_taken_over_by_the_next_supervisor_and_obeys_it(others: ClusterOfOthers) -> None:
+    before, url = others.pids(), others.url
+    os.kill(before["supervisor"], signal.SIGKILL)
+    assert ask(f"{url}/forked")["users"][0] == pwd.getpwnam(USER).pw_uid
+    others.cli("up", "-d")
+    after = others.pids()
+    assert after.pop("supervisor") != before.pop("supervisor")
+    assert after == before
+    others.cli("scale", "forked=2", "execed=2")
+    others.cli("kill", "all", "--yes")
+    others.cli("scale", "forked=1", "execed=1")
+    for pool in ("forked", "execed"):
+        assert ask(f"{others.url}/{pool}")["users"][0] == pwd.getpwnam(USER).pw_uid
+
+
 def test_a_user_that_cannot_enter_the_folder_is_refused_by_check(others: ClusterOfOthers) -> None:
     (others.folder / "mine").mkdir(mode=0o700)
     (others.folder / "other.toml").write_text(

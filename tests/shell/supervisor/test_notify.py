@@ -65,6 +65,16 @@ def test_a_service_manager_hears_that_it_is_ready_how_it_stands_and_that_it_stop
         assert manager.heard.count("READY=1") == manager.heard.count("STOPPING=1") == 1
 
 
+def test_a_supervisor_that_takes_a_cluster_over_is_ready_too(tmp_path: Path, manager: Manager) -> None:
+    with running(tmp_path) as up:
+        up.process.kill()
+        up.process.wait()
+        with running(tmp_path, environ={"NOTIFY_SOCKET": manager.name}) as again:
+            eventually(lambda: manager.hears("READY=1"))
+            assert f"MAINPID={again.process.pid}" in manager.heard
+            again.stop()
+
+
 def test_a_watchdog_is_told_that_the_loop_goes_round_and_hears_nothing_of_one_that_hangs(
     tmp_path: Path, manager: Manager
 ) -> None:
