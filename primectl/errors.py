@@ -14,6 +14,8 @@ PrimectlError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PrimectlError(Exception):
     """What is wrong, where it is, and how to mend it; printed as one line."""
@@ -58,7 +60,15 @@ class WireError(PrimectlError):
 
 
 class CommandRefused(PrimectlError):
-    """The supervisor understood a command and cannot do it now."""
+    """The supervisor understood a command and cannot do it now, or tried and failed. `lines` are the end of the
+    traceback or the log that tells why."""
+
+    def __init__(self, what: str, where: str = "", mend: str = "", lines: Sequence[str] = ()) -> None:
+        super().__init__(what, where, mend)
+        self.lines = tuple(lines)
+
+    def __str__(self) -> str:
+        return "\n".join((super().__str__(), *(f"  | {line}" for line in self.lines)))
 
 
 class NotFound(CommandRefused):

@@ -78,7 +78,9 @@ def detach() -> None:
 def main(programs: Programs = PROGRAMS) -> int:
     parser = argparse.ArgumentParser(prog="python -m supervisor", description="Started by `primectl up -d`.")
     parser.add_argument("--notify-fd", type=int, required=True)
-    fd = parser.parse_args().notify_fd
+    parser.add_argument("--watch", action="store_true", help="reload changed code")
+    options = parser.parse_args()
+    fd = options.notify_fd
     os.set_inheritable(fd, False)
     notifier = Notifier(fd)
     cluster = msgspec.json.decode(sys.stdin.buffer.read(), type=ClusterFile)
@@ -93,6 +95,7 @@ def main(programs: Programs = PROGRAMS) -> int:
             on_ready=notifier.ready,
             capture=True,
             programs=programs,
+            watch=options.watch,
         )
     except PrimectlError as error:
         notifier.failed(error)

@@ -44,6 +44,10 @@ class Generations:
         """The generation that this zygote imports when it starts now."""
         return self.coming.number if self.coming is not None and self.coming.zygote == zygote else self.current.number
 
+    def is_on_trial(self, number: int) -> bool:
+        """Whether a reload is trying this one, and gives it up when one of its processes fails."""
+        return self.coming is not None and number == self.coming.number
+
     @property
     def zygotes(self) -> tuple[str, ...]:
         """Those that should run."""

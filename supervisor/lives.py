@@ -424,6 +424,8 @@ class Lives:
             return
         process.deadline = now + verdict.wait_s
         when = f"starts again in {verdict.wait_s:.1f} s" if verdict.wait_s else "starts again at once"
+        if process.blamed and process.pool and self._books.generations[process.pool].is_on_trial(process.generation):
+            when = "the reload gives it up"
         self._out.tell("crashed", process.id, f"{process.id} ended: {cause}; {when}", cause=cause, lines=lines)
 
     def _say_gone(self, process: Process, status: int | None, now: float) -> None:

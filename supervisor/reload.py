@@ -152,9 +152,10 @@ class Reloading:
             if process.pool != self.pool or process.generation != coming.number:
                 continue
             if process.state in _ENDED and process.blamed:
-                imports = process.kind is Kind.ZYGOTE and process.ready_at is None
-                text = "the new code cannot be imported" if imports else f"{process.id} with the new code"
-                return _Fault(f"{text}: {process.cause}", process.id, process.last_lines)
+                if process.kind is Kind.ZYGOTE and process.ready_at is None:
+                    return _Fault(f"the new code cannot be imported: {process.cause}", "", process.last_lines)
+                logs = f"`primectl logs {process.id}` tells more; "
+                return _Fault(f"{process.id} with the new code: {process.cause}", logs, process.last_lines)
         return None
 
     def _turn_round(self, fault: _Fault, processes: Processes) -> None:
@@ -175,7 +176,7 @@ class Reloading:
                 self._generations.commit()  # the only one that can still fork
             self._generations.give_up()
             self._generations.surge = 0
-        mend = f"`primectl logs {fault.process}` tells more; mend the code and reload again"
+        mend = f"{fault.logs}{'m' if fault.logs else 'M'}end the code and reload again"
         self.failure = Refusal(f"{fault.what}; {outcome}", f"reload {self.pool}", mend, lines=list(fault.lines))
 
     def _can_go_back(self, processes: Processes) -> bool:
@@ -244,7 +245,8 @@ class Reloading:
 
 class _Fault(NamedTuple):
     what: str
-    process: str
+    logs: str
+    """Where more is told, as the beginning of a sentence; "" for nowhere."""
     lines: tuple[str, ...]
 
 

@@ -26,7 +26,19 @@ from primectl.config.topology import ClusterFile, Place
 from primectl.control.log import ProcessLog
 from primectl.errors import ConfigError, StartFailed
 from primectl.wire import frames
-from primectl.wire.control import Events, EventsQuery, Logs, LogsQuery, Refusal, Reply, Request, Stop, Stopped
+from primectl.wire.control import (
+    ALL,
+    Events,
+    EventsQuery,
+    Logs,
+    LogsQuery,
+    Refusal,
+    ReloadOrder,
+    Reply,
+    Request,
+    Stop,
+    Stopped,
+)
 from primectl.wire.stats import STATE, ClusterSnapshot, EventPublished, ReportEnvelope, SnapshotPublished
 from supervisor import adopt, api, kernel, logread, runtime, sharing
 from supervisor.channel import EVENTS, LOGS, SNAPSHOTS, Channel
@@ -65,6 +77,7 @@ from supervisor.events import (
     zygote_ids,
 )
 from supervisor.examine import Examiner
+from supervisor.hangup import Meaning, Terminal
 from supervisor.keeping import Keeping
 from supervisor.lastcall import LastCall
 from supervisor.lending import Lending
@@ -76,6 +89,7 @@ from supervisor.probe import Probe
 from supervisor.reload import RELOAD_FAILED
 from supervisor.spawn import PROGRAMS, Programs, Spawner
 from supervisor.stackfile import StackFiles
+from supervisor.watch import Watch
 from supervisor.zygotes import Zygotes
 
 ROUND_S = 0.25
@@ -127,13 +141,15 @@ def serve(
     report: Callable[[Stopped], None] = lambda _: None,
     capture: bool = False,
     programs: Programs = PROGRAMS,
+    watch: bool = False,
 ) -> int:
     """Run a cluster until it is stopped; 0 when cleanly. Blocking, for the main thread of a process.
 
-    SIGINT, SIGTERM or SIGHUP once stop it cleanly, twice at once. Raises CommandRefused when it runs already,
-    ConfigError and StartFailed when it cannot start, EssentialFailed when it has ended itself; nothing is left then.
-    `capture` makes the supervisor's log the process's stdout and stderr too; `programs` is what to run for each kind of
-    process.
+    SIGINT or SIGTERM once stop it cleanly, twice at once; so does the end of its terminal, while a SIGHUP that somebody
+    sends reloads all pools, as with `watch` a change of their handlers' files does. Raises CommandRefused when it runs
+    already, ConfigError and StartFailed when it cannot start, EssentialFailed when it has ended itself; nothing is left
+    then. `capture` makes the supervisor's log the process's stdout and stderr too; `programs` is what to run for each
+    kind of process.
     """
     cluster = ClusterFile(place, config, config_path, import_path)
     clock = SystemClock()
@@ -160,7 +176,7 @@ def serve(
             log.warn("the config has changed since the cluster was started, which goes on as it was; `primectl apply`")
         hooks = Hooks(on_progress, on_ready, report)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            supervisor = Supervisor(cluster, listeners, log, clock, runner.get_loop(), hooks, programs, estate)
+            supervisor = Supervisor(cluster, listeners, log, clock, runner.get_loop(), hooks, programs, estate, watch)
             try:
                 outcome = runner.run(supervisor.run())
             except Exception:
@@ -223,6 +239,7 @@ class Supervisor:
         hooks: Hooks,
         programs: Programs,
         estate: adopt.Estate | None,
+        watch: bool,
     ) -> None:
         """`estate` is what an earlier supervisor has left and this one takes over."""
         self._place = cluster.place
@@ -253,6 +270,10 @@ class Supervisor:
                 on_feed=self._on_feed,
             )
             opened.callback(self._channel.close)
+            if watch:
+                watched = Watch(loop, cluster, self._on_files, self._on_watch_failure)
+                opened.callback(watched.close)
+                log.info(f"watches {', '.join(watched.folders)}: changed code is reloaded")
             self._closing = opened.pop_all()
         self._spawner = Spawner(loop, cluster, listeners, self._emit, programs, kernel.raise_open_files(), log)
         self._zygotes = Zygotes(loop, self._spawner, self._place.log_file, self._emit, log)
@@ -288,11 +309,12 @@ class Supervisor:
     async def run(self) -> Stopped | StartFailure | EssentialFailure:
         """Until nothing is left to supervise. Whatever a callback raises is raised here, with the children alive."""
         self._loop.set_exception_handler(self._on_fault)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self._on_signal, signal.Signals(number))
         # As PID 1 of a container all orphans are ours, not only those of our processes: they come by hundreds. Not by
         # the loop, which keeps this signal for children of its own kind.
         signal.signal(signal.SIGCHLD, lambda *_: self._loop.call_soon_threadsafe(self._reap))
+        self._loop.add_signal_handler(signal.SIGHUP, self._on_sighup, Terminal())
         self._probe.add(SUPERVISOR, 0, os.getpid())
         self._go_round()
         # Before all that has come already: what is said of processes means nothing to who does not know them.
@@ -452,6 +474,31 @@ class Supervisor:
         timeout_s = 0.0 if self._cluster.is_stopping else self._config.supervisor.stop_timeout
         self._log.info(f"{number.name} received")
         self._emit(Asked(Stop(timeout_s), number.name, at=self._clock.wall()))
+
+    def _on_sighup(self, terminal: Terminal) -> None:
+        """Bash sends it once more after its terminal has gone, so a stop that is under way is not hastened by it."""
+        meaning = terminal.sighup()
+        if self._cluster.is_stopping or meaning is Meaning.NOTHING:
+            self._log.info("SIGHUP received, nothing to do")
+        elif meaning is Meaning.STOP:
+            self._log.info("the terminal has gone")
+            self._on_signal(signal.SIGHUP)
+        else:
+            self._log.info("SIGHUP received")
+            self._emit(Asked(ReloadOrder(ALL), signal.SIGHUP.name, at=self._clock.wall()))
+
+    def _on_files(self, paths: list[str]) -> None:
+        """Files have changed that are watched."""
+        code = [path for path in paths if path.endswith(".py")]
+        if len(code) < len(paths):
+            self._log.warn("the config file has changed: `primectl apply` makes the cluster follow it")
+        if code:
+            more = f" and {len(code) - 3} more" if len(code) > 3 else ""
+            self._log.info(f"changed: {', '.join(map(os.path.basename, code[:3]))}{more}")
+            self._emit(Asked(ReloadOrder(ALL), "up --reload", at=self._clock.wall()))
+
+    def _on_watch_failure(self, why: str) -> None:
+        self._log.error(f"files are not watched: {why}")
 
     def _on_request(self, address: bytes, request: Request) -> None:
         asked = api.read(request)

@@ -69,7 +69,7 @@ def heed_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
-def run_here(loaded: Loaded, place: Place) -> int:
+def run_here(loaded: Loaded, place: Place, *, watch: bool = False) -> int:
     """Run the cluster in this process until it is stopped; its exit code. Raises what `serve` raises."""
     from supervisor.events import CameUp
     from supervisor.run import ClusterFailed, serve
@@ -83,7 +83,15 @@ def run_here(loaded: Loaded, place: Place) -> int:
     stopped: list[Stopped] = []
     try:
         with MergedLog(place):
-            code = serve(loaded.config, place, loaded.path, loaded.import_path, on_ready=ready, report=stopped.append)
+            code = serve(
+                loaded.config,
+                place,
+                loaded.path,
+                loaded.import_path,
+                on_ready=ready,
+                report=stopped.append,
+                watch=watch,
+            )
     except ClusterFailed as error:
         raise CouldNotStart(error.what, error.where, "\n".join(error.detail), error.exit_code) from None
     for report in stopped:

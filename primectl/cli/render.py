@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from primectl.wire.control import Drained, Dumps, Killed, ProcessDump, Restarted, Resumed, Scaled, Stopped
+from primectl.wire.control import Drained, Dumps, Killed, ProcessDump, Reloaded, Restarted, Resumed, Scaled, Stopped
 from primectl.wire.stats import ClusterSnapshot, Event
 from tui.present import units
 from tui.present.clean import cells, clean, cut
@@ -184,6 +184,12 @@ def killed_text(killed: Killed) -> str:
 def restarted_text(restarted: Restarted) -> str:
     count = units.plural(len(restarted.processes), "process", "processes")
     return f"restarted {count} in {restarted.seconds:.2f} s: {name_list(restarted.processes)}"
+
+
+def reloaded_text(reloaded: Reloaded) -> str:
+    """Which workers run the new code; for a pool without any, that the next ones will."""
+    who = name_list(reloaded.processes) or "its next workers run the new code"
+    return f"reloaded {clean(reloaded.target)} in {reloaded.seconds:.2f} s: {who}"
 
 
 def drained_text(drained: Drained) -> str:

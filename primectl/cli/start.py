@@ -113,8 +113,13 @@ def ordered(loaded: Loaded, place: Place) -> ClusterFile:
     return ClusterFile(place, loaded.config, loaded.path, loaded.import_path)
 
 
-def start_detached(loaded: Loaded, place: Place, on_progress: Callable[[Progress], None]) -> Started:
-    """Start the supervisor and return once every process is READY. Raises CouldNotStart, nothing left running."""
+def start_detached(
+    loaded: Loaded, place: Place, on_progress: Callable[[Progress], None], *, watch: bool = False
+) -> Started:
+    """Start the supervisor and return once every process is READY. Raises CouldNotStart, nothing left running.
+
+    `watch`: it reloads the pools when their code changes.
+    """
     pid = supervisor_pid(place)
     if pid is not None:
         with ControlClient(place) as client:
@@ -127,7 +132,7 @@ def start_detached(loaded: Loaded, place: Place, on_progress: Callable[[Progress
     log = os.open(place.log_file("supervisor"), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "supervisor", "--notify-fd", str(writer)],
+            [sys.executable, "-m", "supervisor", "--notify-fd", str(writer), *(["--watch"] if watch else [])],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

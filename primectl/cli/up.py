@@ -21,6 +21,9 @@ def up(
     file: options.File = None,
     cluster: options.ClusterName = None,
     as_json: options.AsJson = False,
+    watch: Annotated[
+        bool, typer.Option("--reload", help="For development: reload the pools whenever a Python file changes.")
+    ] = False,
 ) -> int:
     """Start the cluster. In the foreground its log is shown; Ctrl-C once stops it cleanly, twice kills.
 
@@ -34,15 +37,18 @@ def up(
     loaded, place = configured(selection(ctx, file, cluster))
     for warning in loaded.warnings:
         tell(f"warning: {warning}")
+    pid = supervisor_pid(place)
+    if pid is not None and watch:
+        what = f"cluster {place.cluster} is running already (pid {pid}) and watches no more than it did"
+        raise CommandRefused(what, "up --reload", f"`primectl down -c {place.cluster}` first")
     if not detach:
-        pid = supervisor_pid(place)
         if pid is not None:
             raise CommandRefused(
                 f"cluster {place.cluster} is running already (pid {pid})", mend="`primectl logs -f` shows its log"
             )
-        return run_here(loaded, place)
+        return run_here(loaded, place, watch=watch)
     with ProgressLine() as progress:
-        started = start_detached(loaded, place, progress)
+        started = start_detached(loaded, place, progress, watch=watch)
     if as_json:
         say_json(started)
     else:

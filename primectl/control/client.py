@@ -41,7 +41,7 @@ LOGS = "log"
 
 _clock = SystemClock()
 _LOST = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-_ERRORS: dict[int, type[PrimectlError]] = {404: NotFound, 504: TimedOut}
+_ERRORS: dict[int, type[CommandRefused]] = {404: NotFound, 504: TimedOut}
 
 
 class ControlClient:
@@ -225,4 +225,4 @@ def _refused(answer: Reply) -> PrimectlError:
     refusal = frames.body(answer.body, Refusal)
     if answer.status == 400:
         return ConfigError(refusal.what, refusal.where, refusal.mend)
-    return _ERRORS.get(answer.status, CommandRefused)(refusal.what, refusal.where, refusal.mend)
+    return _ERRORS.get(answer.status, CommandRefused)(refusal.what, refusal.where, refusal.mend, refusal.lines)

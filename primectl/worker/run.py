@@ -29,6 +29,7 @@ from primectl.message import Forward, Job, Response
 from primectl.wire import frames
 from primectl.wire.job import Answer, Goodbye, HandBack, JobId, Jobs, Leave, WireJob, hop_of, request_name, request_of
 from primectl.wire.stats import Role
+from primectl.worker.bytecode import forget_young
 from primectl.worker.desk import Desk
 from primectl.worker.duty import HAND_BACK_S
 from primectl.worker.handler import BODY_LIMIT, Handler, Outcome, Streamed, brief
@@ -296,4 +297,8 @@ def main() -> None:
         cluster = settle_in(cluster, pool)
     except IdentityFault as fault:
         sys.exit(str(fault))
-    serve(cluster, options.id, int(options.incarnation), Handler(cluster.config.pools[pool].handler))
+    try:
+        handler = Handler(cluster.config.pools[pool].handler)
+    finally:
+        forget_young(cluster.import_path)
+    serve(cluster, options.id, int(options.incarnation), handler)

@@ -37,6 +37,7 @@ from primectl.wire.zygote import (
 )
 from primectl.wire.zygote import to_zygote as decode
 from primectl.worker import run
+from primectl.worker.bytecode import forget_young
 from primectl.worker.handler import Handler
 from primectl.worker.settle import settle_in
 
@@ -99,6 +100,8 @@ def serve(cluster: ClusterFile, pool: str, channel: socket.socket) -> int:
     except BaseException as error:
         _say(channel, ImportFailed(own_traceback(error)[-PACKET_LIMIT // 4 :]))
         return 1
+    finally:
+        forget_young(cluster.import_path)
     gc.collect()
     gc.freeze()
     _say(channel, Imported())

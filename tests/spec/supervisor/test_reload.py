@@ -318,6 +318,7 @@ def test_code_that_cannot_be_imported_changes_nothing_and_the_operator_sees_the_
     assert answer.body.lines == ["Traceback …", "NameError: code 2"]
     assert {name: life.incarnation for name, life in world.alive.items()} == before
     assert world.told("reload_failed") == [answer.body.what]
+    assert world.told("crashed") == ["zygote.compute.next ended: NameError: code 2; the reload gives it up"]
     world.pass_time(60.0)
     assert {name: life.incarnation for name, life in world.alive.items()} == before, "the new zygote stays away"
 
