@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Sequence
 
-from primectl.wire.control import Drained, Dumps, Killed, Refusal, Reloaded, Restarted, Resumed, Scaled, Stopped
+from primectl.wire.control import ALL, Drained, Dumps, Killed, Refusal, Reloaded, Restarted, Resumed, Scaled, Stopped
 
 _ENTRY = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARN) ")
 """A log line that tells of business as usual, and so explains no end."""
@@ -77,8 +77,10 @@ def in_words(outcome: Outcome) -> tuple[str, str, str]:
         case Restarted():
             return "restarted", outcome.target, f"{len(outcome.processes)} processes restarted"
         case Reloaded():
-            workers = f"{len(outcome.processes)} workers"
-            return "reloaded", outcome.target, f"{workers} run the new code, {outcome.seconds:.2f} s"
+            count = len(outcome.processes)
+            who = "every pool" if outcome.target == ALL else outcome.target
+            workers = "1 worker" if count == 1 else f"{count} workers"
+            return "reloaded", outcome.target, f"{who} runs the new code: {workers}, {outcome.seconds:.2f} s"
         case Drained():
             return "drained", outcome.target, f"{outcome.target} holds nothing any more, {outcome.seconds:.2f} s"
         case Resumed():

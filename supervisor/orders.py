@@ -164,7 +164,7 @@ def _reload(order: ReloadOrder, asked: Asked, books: Books, now: float) -> Accep
         return Refused(409, Refusal("the cluster is starting", mend="Reload it when it is running"))
     workers = sum(books.targets[pool] for pool in pools)
     tell = Tell("reload", order.target, f"reload {order.target}: {workers} workers", asked.operator)
-    if order.target != ALL:
+    if len(pools) == 1:
         return Accepted(Reloading(pools[0], books, now), [tell], [])
     parts = [Reloading(pool, books, now) for pool in pools]
     return Accepted(ReloadingAll(parts, now, asked.operator), [tell], [])

@@ -75,7 +75,9 @@ def eventually(look: Callable[[], ResultT]) -> ResultT:
 class Running:
     """A supervisor's process, and its notices."""
 
-    def __init__(self, folder: Path, config: Config, program: list[str], environ: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, config: Config, program: list[str], environ: dict[str, str], watch: Path | None = None
+    ) -> None:
         self.environ = {
             **os.environ,
             **environ,
@@ -84,7 +86,10 @@ class Running:
             "PYTHONPATH": str(REPOSITORY),
         }
         self.place: Place = place(config.cluster.name, self.environ, "/tmp", os.getuid())
-        order = ClusterFile(self.place, config, "test.toml", str(folder))
+        self.order = ClusterFile(self.place, config, "test.toml", str(folder))
+        if watch is not None:
+            program = [*program, "--watch"]
+            self.order = ClusterFile(self.place, config, str(watch / "primectl.toml"), str(watch))
         reader, writer = os.pipe()
         self.process = subprocess.Popen(
             [sys.executable, *program, "--notify-fd", str(writer)],
@@ -99,7 +104,7 @@ class Running:
         os.close(writer)
         assert self.process.stdin is not None
         with self.process.stdin as stdin:
-            stdin.write(msgspec.json.encode(order))
+            stdin.write(msgspec.json.encode(self.order))
         with open(reader, "rb") as lines:
             self.notices: list[dict[str, Any]] = [json.loads(line) for line in lines]
         self.family = [child.pid for child in self.children()]
@@ -152,9 +157,11 @@ def running(
     config: Config | None = None,
     program: list[str] | None = None,
     environ: dict[str, str] | None = None,
+    watch: Path | None = None,
 ) -> Iterator[Running]:
-    """A supervisor over stand-ins; whatever the test did, nothing of it runs afterwards."""
-    up = Running(folder, config or standin_config(), program or STANDINS, environ or {})
+    """A supervisor over stand-ins; whatever the test did, nothing of it runs afterwards. `watch`: a folder of handlers
+    whose changes reload."""
+    up = Running(folder, config or standin_config(), program or STANDINS, environ or {}, watch)
     try:
         yield up
     finally:

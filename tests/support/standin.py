@@ -5,9 +5,9 @@ A server tells every client its pid and hangs up. A proxy acknowledges drains an
     python standin.py ROLE --cluster-file … --id … --incarnation … [--listen-fd 7]
     python standin.py zygote --cluster-file … --pool … --fd 7
 
-$STANDIN (from the pool's env) is what goes wrong: `deaf` obeys nothing, `mute` never says READY, `dies` ends at once
-with status 3, `import-fails` is a zygote that cannot import, `spawns` starts a child of its own and forgets it,
-`idle` is a worker that has done no jobs.
+$STANDIN (from the pool's env), else the file `fault` in the working folder as it is when the interpreter starts, is
+what goes wrong: `deaf` obeys nothing, `mute` never says READY, `dies` ends at once with status 3, `import-fails` is a
+zygote that cannot import, `spawns` starts a child of its own and forgets it, `idle` is a worker that has done no jobs.
 """
 
 from __future__ import annotations
@@ -32,8 +32,12 @@ from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, Imported, ImportFa
 SAMPLE_S = 0.25
 
 
+FAULT = Path("fault")
+_FROM_THE_START = FAULT.read_text() if FAULT.exists() else ""
+
+
 def fault() -> str:
-    return os.environ.get("STANDIN", "")
+    return os.environ.get("STANDIN") or _FROM_THE_START
 
 
 class Drains:

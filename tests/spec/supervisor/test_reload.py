@@ -59,7 +59,7 @@ def test_every_worker_is_replaced_under_its_id_and_capacity_never_falls_below_th
     assert all(world.alive[worker].incarnation > before[worker] for worker in world.workers("compute"))
     untouched = ("server.1", "proxy.compute", "proxy.parse", "parse.1")
     assert all(world.alive[process].incarnation == before[process] for process in untouched)
-    assert world.told("reloaded") == [f"3 workers run the new code, {answer.body.seconds:.2f} s"]
+    assert world.told("reloaded") == [f"compute runs the new code: 3 workers, {answer.body.seconds:.2f} s"]
 
 
 def test_it_has_steps_that_follow_each_other():
