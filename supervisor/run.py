@@ -169,7 +169,7 @@ def serve(
             clean = estate is None
             raise
         kernel.become_subreaper()
-        sharing.open_folders(place, cluster.config)
+        sharing.settle_folders(place, cluster.config)
         if estate is None:
             runtime.write_cluster_file(cluster)
         elif wanted != cluster:

@@ -48,14 +48,19 @@ def group_for(place: Place, config: Config) -> int | None:
     raise ConfigError(what, "pools.*.user", "Map more group numbers into this container, or leave user out")
 
 
-def open_folders(place: Place, config: Config) -> None:
-    """Let the group of this config's workers in, also to the sockets of processes that run already; where all run as
-    the same user, let nobody in. For a supervisor that is the only one, before it starts any process."""
-    group = group_for(place, config)
-    if group is None:
+def settle_folders(place: Place, config: Config) -> None:
+    """Let in whom this config has workers of, and nobody else. For a supervisor that has just begun."""
+    if not open_folders(place, config):
         for folder in (place.runtime, place.sockets, place.logs):
             os.chmod(folder, PRIVATE)
-        return
+
+
+def open_folders(place: Place, config: Config) -> bool:
+    """Let the group of this config's workers in, also to the sockets of processes that run already; False where all run
+    as the same user. What was open stays so: workers of an earlier config may still be there."""
+    group = group_for(place, config)
+    if group is None:
+        return False
     for folder, mode in {place.runtime: PASS, place.sockets: PASS, place.state: PASS, place.logs: DROP_BOX}.items():
         os.chown(folder, -1, group)
         os.chmod(folder, mode)
@@ -63,6 +68,7 @@ def open_folders(place: Place, config: Config) -> None:
     for socket in (COMMANDS, STATS, *pools, *(loopback(server) for server in server_ids(config))):
         with suppress(FileNotFoundError):
             let_in(place, socket)
+    return True
 
 
 def hand_over(cluster: ClusterFile, process: str, kind: Kind, pool: str) -> None:
@@ -73,6 +79,7 @@ def hand_over(cluster: ClusterFile, process: str, kind: Kind, pool: str) -> None
         if shared_group(place) is None:
             return
         uid = os.getuid()
+        _give(place.log_file(process), uid, os.O_CREAT)
     else:
         for path in (place.log_file(process), place.dump_file(process)):
             _give(path, uid, os.O_CREAT)

@@ -13,11 +13,11 @@ import pytest
 
 from primectl.clock import SystemClock
 from primectl.control.log import ProcessLog
-from primectl.wire.control import Scale, Scaled
+from primectl.wire.control import Reloaded, ReloadOrder, Scale, Scaled
 from primectl.wire.stats import ClusterState
 from supervisor.notify import Notify
 from supervisor.standing import Standing
-from tests.support.running import eventually, running
+from tests.support.running import eventually, running, standin_config
 
 
 class Manager:
@@ -63,6 +63,17 @@ def test_a_service_manager_hears_that_it_is_ready_how_it_stands_and_that_it_stop
         up.stop()
         assert manager.hears("STOPPING=1")
         assert manager.heard.count("READY=1") == manager.heard.count("STOPPING=1") == 1
+
+
+def test_a_reload_is_told_from_its_beginning_to_its_end(tmp_path: Path, manager: Manager) -> None:
+    with running(tmp_path, standin_config(spawn="fork"), environ={"NOTIFY_SOCKET": manager.name}) as up:
+        eventually(lambda: manager.hears("READY=1"))
+        manager.heard.clear()
+        up.ask("POST", "/reload", ReloadOrder("all"), Reloaded)
+        eventually(lambda: manager.hears("READY=1"))
+        marks = [line.partition("=")[0] for line in manager.heard if not line.startswith("STATUS=")]
+        assert marks == ["RELOADING", "MONOTONIC_USEC", "READY", "MAINPID"]
+        up.stop()
 
 
 def test_a_supervisor_that_takes_a_cluster_over_is_ready_too(tmp_path: Path, manager: Manager) -> None:
