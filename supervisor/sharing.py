@@ -9,15 +9,17 @@ been taken over could have put a link in its place.
 
 from __future__ import annotations
 
+import errno
 import grp
 import hashlib
 import os
 import stat
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
-from primectl.config.identity import has_other_users, person_of
-from primectl.config.model import Config
+from primectl.config.identity import person_of
+from primectl.config.model import Config, PoolConfig
 from primectl.config.topology import COMMANDS, STATS, ClusterFile, Place, loopback, pool_in, pool_out, server_ids
 from primectl.control.ways import let_in, shared_group
 from primectl.errors import ConfigError
@@ -35,7 +37,7 @@ PRIVATE_FILE = 0o600
 
 def group_for(place: Place, config: Config) -> int | None:
     """The group of this cluster, None where all its processes run as the same user. Raises ConfigError."""
-    if not has_other_users(config):
+    if all(_uid(pool.user) == os.getuid() for pool in config.pools.values() if pool.user):
         return None
     mapped = _mapped()
     for attempt in range(16):
@@ -72,7 +74,7 @@ def open_folders(place: Place, config: Config) -> bool:
 
 
 def hand_over(cluster: ClusterFile, process: str, kind: Kind, pool: str) -> None:
-    """Before a process starts: its files belong to whom it will run as, and are what they seem."""
+    """Before a process starts: its files belong to whom it will run as, and are what they seem. Raises OSError."""
     place = cluster.place
     uid = worker_uid(cluster, kind, pool)
     if uid is None:
@@ -93,8 +95,14 @@ def worker_uid(cluster: ClusterFile, kind: Kind, pool: str) -> int | None:
     """Whom a process will run as; None for us."""
     if kind not in (Kind.WORKER, Kind.ZYGOTE) or not cluster.config.pools[pool].user:
         return None
-    uid = person_of(pool, cluster.config.pools[pool]).uid
+    uid = _uid(cluster.config.pools[pool].user)
     return None if uid == os.getuid() else uid
+
+
+@cache
+def _uid(user: str) -> int:
+    """Looked up once: a directory of accounts that is slow, or gone, does not concern a cluster that runs."""
+    return person_of("*", PoolConfig(handler="", user=user)).uid
 
 
 def _give(path: str, uid: int, flags: int = 0) -> None:
@@ -110,8 +118,10 @@ def _is_given(path: str, uid: int, flags: int) -> bool:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | flags, PRIVATE_FILE)
     except FileNotFoundError:
         return True
-    except OSError:  # a link, a folder, a socket
-        return False
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):  # a link, a folder, a socket
+            return False
+        raise
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:

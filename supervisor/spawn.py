@@ -91,6 +91,7 @@ class Spawner:
         self._pids: set[int] = set()
         self._killed: set[tuple[str, int]] = set()
         """Those that have had SIGKILL from us."""
+        self._log = log
         self._left_behind = LeftBehind(loop, cluster.config.cluster.name, lambda: self._pids, log)
         self._oom_kills = OomKills()
         self.changed = False
@@ -149,8 +150,11 @@ class Spawner:
         self.watch(order.process, order.incarnation, order.kind, order.pool, pid, log_from)
 
     def hand_over(self, process: str, kind: Kind, pool: str) -> None:
-        """Before a process of another user starts."""
-        sharing.hand_over(self._cluster, process, kind, pool)
+        """Before a process starts, which may be another user's. One that then lacks something says so itself."""
+        try:
+            sharing.hand_over(self._cluster, process, kind, pool)
+        except OSError as error:
+            self._log.warn(f"the files of {process} cannot be given to its user: {error.strerror}")
 
     def can_be(self, pool: str, pid: int) -> bool:
         """Whether a process may be a worker of this pool: another user's zygote is believed of that user's only."""

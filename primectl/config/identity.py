@@ -57,11 +57,6 @@ def check_identities(config: Config, problems: Problems) -> None:
             problems.add((*path, *fault.key), fault.what, fault.mend)
 
 
-def has_other_users(config: Config) -> bool:
-    """Whether workers of some pool run as another user than this process."""
-    return any(person_of(name, pool).uid != os.getuid() for name, pool in config.pools.items() if pool.user)
-
-
 def person_of(name: str, pool: PoolConfig) -> Person:
     """Whom the processes of a pool become: what this one is, where the pool names nobody. Raises IdentityFault."""
     person = _account(name, pool.user) if pool.user else Person(os.getuid(), os.getgid(), "", "")
