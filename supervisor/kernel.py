@@ -12,11 +12,12 @@ import resource
 import select
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from primectl.control.child import MARK, TITLE
+from primectl.control.child import MARK
 from supervisor.vitals import Thread
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -161,23 +162,33 @@ def ticks_now() -> int:
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_S)
 
 
-def mark_of(pid: int) -> str:
-    """Of which process of which cluster this is a descendant, as `<cluster>/<process>`; "" if it does not tell."""
-    mark, title = f"{MARK}=".encode(), TITLE.encode()
+def origins(pid: int) -> Iterator[str]:
+    """What a process says of where it comes from: the MARK of its environment, its title."""
     with suppress(OSError):
         for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-            if variable.startswith(mark):
-                return variable.removeprefix(mark).decode("utf-8", "replace")
-        told = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0")
-        if told.startswith(title):
-            return told.removeprefix(title).decode("utf-8", "replace")
-    return ""
+            name, _, value = variable.partition(b"=")
+            if name == MARK.encode():
+                yield os.fsdecode(value)
+        yield os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0"))
 
 
-def end_child(pid: int) -> None:
-    """SIGKILL to a child of ours that was not reaped, so that its number is still its own."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+@contextmanager
+def held(pid: int) -> Iterator[int | None]:
+    """A pidfd of whoever has this number now, None if nobody."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        yield None
+        return
+    try:
+        yield pidfd
+    finally:
+        os.close(pidfd)
+
+
+def everybody() -> set[int]:
+    """The pids of all processes that we can see."""
+    return {int(entry) for entry in os.listdir("/proc") if entry.isdecimal()}
 
 
 def end_group(leader: int) -> None:

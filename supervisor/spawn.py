@@ -92,7 +92,7 @@ class Spawner:
         self._killed: set[tuple[str, int]] = set()
         """Those that have had SIGKILL from us."""
         self._log = log
-        self._left_behind = LeftBehind(loop, cluster.config.cluster.name, lambda: self._pids, log)
+        self._left_behind = LeftBehind(loop, cluster, lambda: self._pids, log)
         self._oom_kills = OomKills()
         self.changed = False
         """The children are others than when the state file was written."""
@@ -237,7 +237,7 @@ class Spawner:
                 kernel.end_foreign_group(child.pidfd, child.pid, child.start_ticks)
             else:
                 kernel.end_group(child.pid)
-            self._left_behind.of(child.process)
+            self._left_behind.of(child.process, adopted=child.adopted)
         status = kernel.reap(child.pidfd)
         os.close(child.pidfd)
         del self._children[child.process, child.incarnation]

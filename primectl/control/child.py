@@ -22,8 +22,17 @@ PRIVATE = 0o077
 
 
 MARK = "PRIMECTL_PROCESS"
-"""In the environment of whatever a handler starts: `<cluster>/<process>`, by which it is known when that has ended."""
-TITLE = "primectl: "
+"""In the environment of whatever a handler starts, by which it is known when that has ended."""
+
+
+def mark(cluster: ClusterFile, process: str) -> str:
+    """The value of `MARK`: no process of another cluster of this host has it."""
+    return f"{cluster.place.runtime}/{process}"
+
+
+def title(cluster: ClusterFile, process: str) -> str:
+    """What ps(1) shows."""
+    return f"primectl: {cluster.config.cluster.name}/{process}"
 
 
 class Child(Struct, frozen=True):
@@ -56,8 +65,8 @@ def become(cluster: ClusterFile, process: str, incarnation: int, umask: int = PR
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     os.umask(umask)
-    os.environ[MARK] = f"{cluster.config.cluster.name}/{process}"
-    setproctitle.setproctitle(f"{TITLE}{cluster.config.cluster.name}/{process}")
+    os.environ[MARK] = mark(cluster, process)
+    setproctitle.setproctitle(title(cluster, process))
     log = ProcessLog(cluster.place.log_file(process), cluster.config.supervisor.log_size)
     line_buffered()
     _do_not_preempt(log)

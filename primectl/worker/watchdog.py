@@ -31,8 +31,8 @@ REST_S = 0.1
 """… which it leaves when none has run for this long; then the next one wakes it."""
 BEAT_S = 1.0
 SAMPLE_S = 0.25
-PULSE_S = 2.0
-"""How often the main thread is roused when it runs no job: 64 idle workers are a tenth of a percent of a core."""
+PULSE_S = 4.0
+"""How often the main thread is roused while it runs no job. Of 64 idle workers that took 0.17 % of a core."""
 
 
 class Watchdog:

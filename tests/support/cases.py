@@ -277,5 +277,7 @@ def part(number: int, length: int) -> bytes:
 
 
 def key_of(request: Request) -> str:
-    """The affinity of a pool that looks at the query's k."""
+    """The affinity of a pool that looks at the query's k; asked for `lock` it keeps the interpreter's lock for ever."""
+    while request.query.get("k") == "lock":
+        ctypes.PyDLL(None).pause()
     return request.query.get("k", "")

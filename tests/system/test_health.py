@@ -38,6 +38,10 @@ unresponsive_after = "2s"
 handler = "cases:work"
 unresponsive_after = "2s"
 max_attempts = 1
+
+[pools.keyed]
+handler = "cases:work"
+affinity = "cases:key_of"
 """
 SERVER = 'request_timeout = "60s"'
 
@@ -54,7 +58,7 @@ def process(cluster: ClusterOfCases, name: str) -> dict[str, Any]:
 def test_a_job_that_holds_the_interpreters_lock_is_shown_with_its_request_and_never_killed(
     cluster: ClusterOfCases, asker: Asker
 ):
-    begun = asker.begin("/honest/labour?s=9")
+    begun = asker.begin("/honest/labour?s=16")
     pid = cluster.await_pid("labour")
     (text,) = wait_until(lambda: told(cluster, "silent", "honest.1"), what="a word about the silence")
     shown = process(cluster, "honest.1")
@@ -119,10 +123,20 @@ def test_a_deadlock_in_c_within_a_job_is_told_of_and_left_to_the_deadline(cluste
     assert begun.result().status == 502
 
 
+def test_a_server_that_is_deadlocked_in_c_is_replaced(cluster: ClusterOfCases, asker: Asker):
+    pid = cluster.pids()["server.1"]
+    begun = asker.begin("/keyed/quick?k=lock")
+    cluster.await_replaced("server.1", pid)
+    (text,) = told(cluster, "unresponsive", "server.1")
+    assert text.startswith("server.1 has not been heard for 1")
+    assert text.endswith(" s and uses no processor: killed and replaced")
+    assert isinstance(begun.exception(), OSError)
+    assert asker.ask("/keyed/quick?k=north").status == 200
+
+
 @pytest.mark.parametrize("name", ["honest.1", "proxy.honest", "server.1"])
 def test_a_process_that_is_stopped_is_replaced(cluster: ClusterOfCases, name: str):
     pid = cluster.pids()[name]
     os.kill(pid, signal.SIGSTOP)
     cluster.await_replaced(name, pid)
     assert "(SIGSTOP)" in told(cluster, "suspended", name)[0]
-    assert told(cluster, "unresponsive", name) == []
