@@ -13,6 +13,8 @@ import resource
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
+from msgspec import structs
+
 from primectl.config.model import Config, PoolConfig
 from primectl.config.problems import Problems, show_path, show_value
 from primectl.config.rights import Fault, Host, Person, faults, is_other
@@ -23,6 +25,7 @@ SERVICE_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 """What a service manager says to the supervisor alone (sd_notify(3)): no child gets them."""
 
 _JUDGED = ("user", "group", "nice", "cpu_affinity", "rlimits")
+_ASKS_NOTHING = PoolConfig(handler="")
 KEYS = (*_JUDGED, "cwd", "umask")
 """Of a pool's table: all that is told of here."""
 
@@ -43,17 +46,19 @@ def check_identities(config: Config, problems: Problems) -> None:
     if not any(_asks(pool) for pool in config.pools.values()):
         return
     host = host_now()
-    for name, pool in config.pools.items():
+    for name, whole in config.pools.items():
         path = ("pools", name)
-        if not _asks(pool) or not all(problems.clean((*path, key)) for key in _JUDGED):
+        mistaken = [key for key in _JUDGED if not problems.clean((*path, key))]
+        pool = structs.replace(whole, **{key: getattr(_ASKS_NOTHING, key) for key in mistaken})
+        if not _asks(pool):
             continue
         try:
             person = person_of(name, pool)
         except IdentityFault as error:
-            found: Iterable[Fault] = [error.fault]
-        else:
-            found = faults(pool, person, host)
-        for fault in found:
+            problems.add((*path, *error.fault.key), error.what, error.mend)
+            pool = structs.replace(pool, user="", group="")
+            person = person_of(name, pool)
+        for fault in faults(pool, person, host):
             problems.add((*path, *fault.key), fault.what, fault.mend)
 
 

@@ -149,3 +149,15 @@ def test_users_and_groups_that_the_host_does_not_know_are_told_with_the_nearest(
     assert problems_of(f'{head}group = "q/u/x/e"\n') == [
         'my.toml: pools.work.group: there is no group "q/u/x/e" on this host. Create it, or name another.'
     ]
+
+
+def test_a_mistake_in_one_key_does_not_hide_what_the_host_says_of_another(problems_of: Lines) -> None:
+    text = '[routes]\n"/x" = "work"\n[pools.work]\nhandler = "json:dumps"\nnice = 99\nrlimits = { nofil = 1 }\n'
+    assert [line.split(": ")[1] for line in problems_of(f'{text}cpu_affinity = [8191]\nuser = "rooot"\n')] == [
+        "pools.work.nice",
+        "pools.work.rlimits.nofil",
+        "pools.work.user",
+    ]
+    assert problems_of(f"{text}cpu_affinity = [8191]\n")[-1].startswith(
+        "my.toml: pools.work.cpu_affinity[1]: there is no"
+    )
