@@ -130,10 +130,13 @@ def _hold(entry: Entry) -> int | None:
     except (OSError, OverflowError):
         return None
     # Checked after the pidfd holds on to it: a process that took over the number has another start time.
-    if kernel.start_ticks(entry.pid) != entry.start_ticks:
-        os.close(pidfd)
-        return None
-    return pidfd
+    ticks = kernel.start_ticks(entry.pid)
+    if ticks == entry.start_ticks:
+        return pidfd
+    if ticks is None:  # it is ending; its other threads may hold its sockets for a moment
+        kernel.await_end(pidfd, LEAVE_S)
+    os.close(pidfd)
+    return None
 
 
 def _signal(survivors: Iterable[Alive], number: int) -> None:

@@ -143,6 +143,11 @@ class Cluster:
     def is_stopping(self) -> bool:
         return self._books.stopping is not None
 
+    @property
+    def is_adopting(self) -> bool:
+        """Not all is settled yet of what an earlier supervisor has left."""
+        return self._adoption.is_under_way
+
     def _happened(self, event: Event, now: float) -> None:
         match event:
             case Begun():

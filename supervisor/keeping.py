@@ -11,7 +11,6 @@ from collections.abc import Callable
 from msgspec import structs
 
 from primectl.config.topology import Place
-from supervisor import kernel
 from supervisor.cluster import Cluster
 from supervisor.listen import Listeners
 from supervisor.spawn import Child, Spawner
@@ -29,17 +28,17 @@ class Keeping:
         spawner: Spawner,
         listeners: Listeners,
         *,
-        began: float,
+        left: State,
         on_fault: Callable[[str], None],
     ) -> None:
-        """`began` is Unix seconds."""
+        """`left` is what an earlier supervisor has written and this one goes on with, or a new state with nobody."""
         self._place = place
         self._cluster = cluster
         self._spawner = spawner
         self._listeners = listeners
         self._on_fault = on_fault
         self._written = State("", [])
-        self._kept = State(kernel.boot_id(), [], listeners.url, began)
+        self._left = self._kept = left
 
     def keep_orders(self) -> None:
         """Before what the core wants is done."""
@@ -51,7 +50,11 @@ class Keeping:
         """After it."""
         if self._cluster.changed or self._spawner.changed:
             self._cluster.changed = self._spawner.changed = False
-            processes = [self._entry(child) for child in self._spawner.children()]
+            children = self._spawner.children()
+            processes = [self._entry(child) for child in children]
+            if self._cluster.is_adopting:  # who has fallen is not told to all yet: if not by us, by the next
+                running = {(child.process, child.incarnation) for child in children}
+                processes += [entry for entry in self._left.processes if (entry.id, entry.incarnation) not in running]
             self._kept = structs.replace(self._kept, processes=processes, listen=self._listeners.url)
         self._write()
 

@@ -172,6 +172,13 @@ def origins(pid: int) -> Iterator[str]:
         yield os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0"))
 
 
+def await_end(pidfd: int, patience_s: float) -> bool:
+    """Wait until a process has ended; False when it has not within that time."""
+    poller = select.poll()  # select(2) knows no descriptors above 1023
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(1000 * patience_s))
+
+
 @contextmanager
 def held(pid: int) -> Iterator[int | None]:
     """A pidfd of whoever has this number now, None if nobody."""
@@ -264,7 +271,7 @@ def end_descendants(patience_s: float) -> int:
         for pid in pids:
             pidfd = os.pidfd_open(pid)
             send(pidfd, signal.SIGKILL)
-            if not select.select([pidfd], [], [], patience_s)[0]:
+            if not await_end(pidfd, patience_s):
                 os.close(pidfd)
                 return ended
             os.waitid(os.P_PIDFD, pidfd, os.WEXITED)

@@ -89,6 +89,7 @@ from supervisor.probe import Probe
 from supervisor.reload import RELOAD_FAILED
 from supervisor.spawn import PROGRAMS, Programs, Spawner
 from supervisor.stackfile import StackFiles
+from supervisor.statefile import State
 from supervisor.watch import Watch
 from supervisor.zygotes import Zygotes
 
@@ -299,7 +300,7 @@ class Supervisor:
             self._cluster,
             self._spawner,
             listeners,
-            began=estate.state.began if estate is not None else clock.wall(),
+            left=State(kernel.boot_id(), [], began=clock.wall()) if estate is None else estate.state,
             on_fault=self._on_state_fault,
         )
         self._lending = None if estate is None else Lending(loop, self._place, listeners, self._emit, log)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -274,7 +273,7 @@ class Spawner:
         for child in adopted:
             kernel.send(child.pidfd, signal.SIGKILL)
         for child in adopted:
-            select.select([child.pidfd], [], [], patience_s)
+            kernel.await_end(child.pidfd, patience_s)
         return len(adopted)
 
     def close(self) -> None:

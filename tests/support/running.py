@@ -23,6 +23,7 @@ from primectl.config.topology import ClusterFile, Place, place
 from primectl.control.client import ControlClient
 from primectl.wire.control import Progress, Stop, Stopped
 from primectl.wire.stats import ClusterSnapshot, ProcessSnapshot
+from supervisor.adopt import Estate
 
 STANDINS = [str(Path(__file__).with_name("standin_supervisor.py"))]
 REPOSITORY = Path(__file__).parents[2]
@@ -108,6 +109,8 @@ class Running:
         with open(reader, "rb") as lines:
             self.notices: list[dict[str, Any]] = [json.loads(line) for line in lines]
         self.family = [child.pid for child in self.children()]
+        with Estate(self.place) as estate:  # those that an earlier supervisor has started are no children
+            self.family += [survivor.entry.pid for survivor in estate.alive]
 
     @property
     def listen(self) -> str:
@@ -148,7 +151,7 @@ class Running:
     def leftovers(self) -> list[str]:
         """What a clean end must not leave: files at run time, processes of the cluster."""
         files = [str(path) for folder in {self.place.runtime, self.place.sockets} for path in Path(folder).rglob("*")]
-        return files + [f"process {pid}" for pid in self.family if psutil.pid_exists(pid)]
+        return files + [f"process {pid}" for pid in self.family if lives(pid)]
 
 
 @contextmanager
@@ -158,9 +161,11 @@ def running(
     program: list[str] | None = None,
     environ: dict[str, str] | None = None,
     watch: Path | None = None,
+    *,
+    heir: bool = False,
 ) -> Iterator[Running]:
     """A supervisor over stand-ins; whatever the test did, nothing of it runs afterwards. `watch`: a folder of handlers
-    whose changes reload."""
+    whose changes reload. An `heir` takes over from one that died before, whose end it is that ends what is left."""
     up = Running(folder, config or standin_config(), program or STANDINS, environ or {}, watch)
     try:
         yield up
@@ -174,11 +179,22 @@ def running(
             psutil.wait_procs(everyone, LOOK_EVERY_S)
         up.process.kill()
         up.process.wait()
+        with Estate(up.place) as estate:
+            for survivor in () if heir else estate.alive:
+                signal.pidfd_send_signal(survivor.pidfd, signal.SIGKILL)
 
 
 def alive(process: psutil.Process) -> bool:
     """Whether it still runs; a zombie has ended, and waits for its parent."""
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def lives(pid: int) -> bool:
+    """The same by number. Adopted processes are children of whoever reaps orphans, at leisure perhaps."""
+    try:
+        return alive(psutil.Process(pid))
     except psutil.NoSuchProcess:
         return False

@@ -25,7 +25,8 @@ import zmq
 
 from primectl.config.topology import ClusterFile
 from primectl.control.report import Reporter
-from primectl.wire.control import Drain, KillNow, Resume, Retire
+from primectl.server.lend import lend
+from primectl.wire.control import Drain, KillNow, Lend, Resume, Retire
 from primectl.wire.stats import Acknowledged, ProxySample, Role, ServerSample, WorkerLoad, WorkerSample
 from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, Imported, ImportFailed, Leave, encode, to_zygote
 
@@ -94,6 +95,8 @@ def live(
             if isinstance(command, Retire):
                 reporter.publish(Acknowledged(command.command))
                 ready[asked] = zmq.POLLIN
+            if isinstance(command, Lend) and listener is not None:
+                lend(listener, cluster.place, process, incarnation)
             if isinstance(command, Drain | Resume) and role is Role.PROXY:
                 drains.obey(command)
                 reporter.publish(Acknowledged(command.command))

@@ -81,6 +81,12 @@ def test_a_unix_socket_replaces_one_that_nobody_listens_at(listeners, tmp_path):
     assert not path.exists()
 
 
+def test_all_server_processes_have_the_one_unix_socket(listeners, tmp_path):
+    bound = listeners(f"unix:{tmp_path}/front", 3)
+    assert len(bound.sockets) == 1
+    assert bound.fd(1) == bound.fd(2) == bound.fd(3)
+
+
 def test_a_unix_socket_that_somebody_listens_at_is_left_alone(listeners, tmp_path):
     path = tmp_path / "front"
     with socket.socket(socket.AF_UNIX) as holder:
