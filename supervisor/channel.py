@@ -25,11 +25,17 @@ from primectl.wire.stats import FeedMessage, ReportEnvelope
 
 MESSAGES_A_TURN = 500
 """Of one socket before the others get their turn: a flood on one never starves the rest."""
+CONSOLES_A_TURN = 50
+"""The same where consoles are at the other end: nobody of the cluster waits for what they say."""
 PARTS = 4
 """Parts of a message that are kept; ours have at most two."""
 MESSAGE_BYTES = 4 << 20
 """A peer that sends a larger frame is disconnected by ZeroMQ."""
 TOPIC_BYTES = 256
+FEED_QUEUE = 64
+"""Messages that wait for a console that does not read: 16 s of snapshots; then it misses some, and sees that it did."""
+REPLY_QUEUE = 64
+"""Answers that wait for one console that does not read; further ones are dropped and counted."""
 COMPLAIN_S = 5.0
 """Between two log lines about the same kind of nonsense."""
 
@@ -67,6 +73,7 @@ class Channel:
         self._context: zmq.Context[Socket] = zmq.Context()
         self._commands = self._open(zmq.XPUB, linger_ms=200)
         self._feed = self._open(zmq.XPUB, linger_ms=200)
+        self._feed.set(zmq.SNDHWM, FEED_QUEUE)
         for publisher in (self._commands, self._feed):
             # Every new listener is told of, not only the first to a topic: each wants its HELLO, its snapshot.
             publisher.set(zmq.XPUB_VERBOSE, 1)
@@ -74,6 +81,7 @@ class Channel:
         self._stats.subscribe(b"")
         self._stats_fd = self._stats.fileno()
         self._control = self._open(zmq.ROUTER, linger_ms=1000)
+        self._control.set(zmq.SNDHWM, REPLY_QUEUE)
         # An answer that cannot be delivered is an error that we count, not silence.
         self._control.set(zmq.ROUTER_MANDATORY, 1)
         self._take = {
@@ -131,7 +139,7 @@ class Channel:
         if socket.closed:
             return
         take = self._take[socket]
-        for taken in range(MESSAGES_A_TURN):
+        for taken in range(MESSAGES_A_TURN if socket is self._stats else CONSOLES_A_TURN):
             try:
                 message = _receive(socket)
             except zmq.Again:

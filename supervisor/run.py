@@ -23,24 +23,13 @@ from msgspec import structs
 from primectl.clock import Clock, SystemClock
 from primectl.config.model import Config, ServerConfig
 from primectl.config.topology import ClusterFile, Place
+from primectl.control.child import log_limits
 from primectl.control.log import ProcessLog
 from primectl.errors import ConfigError, StartFailed
 from primectl.wire import frames
-from primectl.wire.control import (
-    ALL,
-    Events,
-    EventsQuery,
-    Logs,
-    LogsQuery,
-    Refusal,
-    ReloadOrder,
-    Reply,
-    Request,
-    Stop,
-    Stopped,
-)
+from primectl.wire.control import ALL, ReloadOrder, Reply, Request, Stop, Stopped
 from primectl.wire.stats import STATE, ClusterSnapshot, EventPublished, ReportEnvelope, SnapshotPublished
-from supervisor import adopt, api, kernel, logread, runtime, sharing
+from supervisor import adopt, api, kernel, runtime, sharing
 from supervisor.channel import EVENTS, LOGS, SNAPSHOTS, Channel
 from supervisor.cluster import Cluster
 from supervisor.eventlog import EventLog
@@ -64,7 +53,6 @@ from supervisor.events import (
     Kind,
     Leave,
     Look,
-    Order,
     ShowProgress,
     Signal,
     SignalStray,
@@ -74,7 +62,6 @@ from supervisor.events import (
     TakeDump,
     Tell,
     Ticked,
-    zygote_ids,
 )
 from supervisor.examine import Examiner
 from supervisor.hangup import Meaning, Terminal
@@ -84,8 +71,8 @@ from supervisor.lending import Lending
 from supervisor.listen import Listeners
 from supervisor.logtail import LogTail
 from supervisor.notify import Notify
-from supervisor.plan import nearest, printable
 from supervisor.probe import Probe
+from supervisor.questions import Questions
 from supervisor.reload import RELOAD_FAILED
 from supervisor.spawn import PROGRAMS, Programs, Spawner
 from supervisor.stackfile import StackFiles
@@ -96,6 +83,8 @@ from supervisor.zygotes import Zygotes
 ROUND_S = 0.25
 """How often the feed goes out, and some of the processes are looked at."""
 HOUSEKEEPING_ROUNDS = 4
+BETWEEN_SNAPSHOTS_S = 0.05
+"""At least, however many consoles come at once."""
 LAST_WAIT_S = 1.0
 """For children that even SIGKILL does not end at once."""
 EVENTS_A_TURN = 1000
@@ -157,7 +146,7 @@ def serve(
     sharing.group_for(place, config)  # refused before anything is made
     runtime.prepare_folders(place)
     lock = runtime.Lock(place)
-    log = ProcessLog(place.log_file("supervisor"), config.supervisor.log_size, capture=capture)
+    log = ProcessLog(place.log_file("supervisor"), log_limits(config.supervisor), capture=capture)
     setproctitle.setproctitle(f"primectl: {config.cluster.name}/supervisor")
     clean = False
     try:
@@ -284,6 +273,11 @@ class Supervisor:
         self._closing.callback(self._notify.close)
         self._probe = Probe(clock)
         self._logtail = LogTail(self._place)
+        self._questions = Questions(
+            loop, clock, self._place, lambda: self._config.pools, self._snapshot, self._eventlog, self._reply
+        )
+        self._snapshot_due = False
+        self._snapshot_at = -BETWEEN_SNAPSHOTS_S
         self._listened_to: set[bytes] = set()
         self._last_call: LastCall | None = None
         self._cluster = Cluster(
@@ -434,8 +428,7 @@ class Supervisor:
             case CloseListeners():
                 self._last_call = LastCall(self._loop, self._listeners, action.unserved)
             case Answer():
-                reply = Reply(action.asker.request, action.status, frames.raw(action.body))
-                self._channel.reply(action.asker.address, reply)
+                self._reply(action.asker, action.status, action.body)
             case Tell():
                 self._tell(action)
             case ShowProgress():
@@ -503,46 +496,17 @@ class Supervisor:
 
     def _on_request(self, address: bytes, request: Request) -> None:
         asked = api.read(request)
-        reply = self._reply_to(asked)
-        if reply is None:
-            assert isinstance(asked, Order)
-            asker = Asker(address, request.id)
-            self._emit(Asked(asked, api.operator(request), asker, self._clock.wall()))
-            return
-        status, body = reply
-        self._channel.reply(address, Reply(request.id, status, frames.raw(body)))
-
-    def _reply_to(self, asked: object) -> tuple[int, msgspec.Struct] | None:
-        """The answer to a question; None for an order, which the core answers."""
-        match asked:
-            case api.Refused(status, refusal):
-                self._channel.count("requests_refused")
-                return status, refusal
-            case api.ClusterQuery():
-                return 200, self._snapshot()
-            case EventsQuery():
-                return 200, Events(self._eventlog.answer(asked))
-            case LogsQuery():
-                return self._logs(asked)
-        return None
-
-    def _logs(self, query: LogsQuery) -> tuple[int, msgspec.Struct]:
-        known = logread.logged(self._place)
-        if query.target == "all":
-            chosen = known
-        elif query.target in self._config.pools:
-            numbered = f"{query.target}."
-            chosen = [
-                name
-                for name in known
-                if name in zygote_ids(query.target) or (name.startswith(numbered) and name[len(numbered) :].isdigit())
-            ]
-        elif query.target in known:
-            chosen = [query.target]
+        asker = Asker(address, request.id)
+        if isinstance(asked, api.Refused):
+            self._channel.count("requests_refused")
+            self._reply(asker, asked.status, asked.refusal)
+        elif isinstance(asked, api.Query):
+            self._questions.ask(asker, asked)
         else:
-            what = f'no process called "{printable(query.target)}" has a log'
-            return 404, Refusal(what, mend=nearest(query.target, [*self._config.pools, *known, "all"]))
-        return 200, Logs(logread.merged(self._place, chosen, query.last))
+            self._emit(Asked(asked, api.operator(request), asker, self._clock.wall()))
+
+    def _reply(self, asker: Asker, status: int, body: msgspec.Struct) -> None:
+        self._channel.reply(asker.address, Reply(asker.request, status, frames.raw(body)))
 
     def _on_feed(self, topic: bytes, listened_to: bool) -> None:
         if not listened_to:
@@ -551,9 +515,11 @@ class Supervisor:
                 self._logtail.close()
             return
         self._listened_to.add(topic)
-        if topic == SNAPSHOTS:
-            # In a turn of its own: the core may not have begun yet, and a burst of listeners is one snapshot.
-            self._loop.call_soon(self._publish_snapshot)
+        if topic == SNAPSHOTS and not self._snapshot_due:
+            # In a turn of its own: the core may not have begun yet. A burst of listeners is one snapshot.
+            self._snapshot_due = True
+            wait_s = max(0.0, self._snapshot_at + BETWEEN_SNAPSHOTS_S - self._clock.monotonic())
+            self._loop.call_later(wait_s, self._publish_snapshot)
         elif topic == LOGS:
             self._logtail.open()
 
@@ -577,6 +543,8 @@ class Supervisor:
         return structs.replace(snapshot, time=self._clock.wall(), counters=counters)
 
     def _publish_snapshot(self) -> None:
+        self._snapshot_due = False
+        self._snapshot_at = self._clock.monotonic()
         self._channel.publish(SNAPSHOTS, SnapshotPublished(self._snapshot()))
 
     def _feed(self) -> None:
@@ -596,7 +564,7 @@ class Supervisor:
 
     def _keep_house(self) -> None:
         self._spawner.look_for_oom_kills()
-        self._log.rotate_if_large()
+        self._log.tend()
         self._reap()
 
     def _reap(self) -> None:

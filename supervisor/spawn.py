@@ -22,7 +22,7 @@ from supervisor.adopt import Alive, is_of_cluster
 from supervisor.events import Event, Exec, Exited, Kind, Spawned
 from supervisor.leftbehind import LeftBehind
 from supervisor.listen import Listeners
-from supervisor.logread import last_lines, size
+from supervisor.logread import lines_of_life, size
 from supervisor.oom import OomKills
 
 INHERITED_FD = 7
@@ -244,7 +244,7 @@ class Spawner:
         self.changed = True
         unasked = status == -signal.SIGKILL and (child.process, child.incarnation) not in self._killed
         self._killed.discard((child.process, child.incarnation))
-        tail = () if status == 0 else self._tail(child.process, child.log_from)
+        tail = self._tail(child.process, child.log_from)
         oom = unasked and self._oom_kills.take_one()
         job = running(self._place.begun_file(child.process)) if status != 0 and child.kind is Kind.WORKER else None
         self._emit(Exited(child.process, child.incarnation, status, tail, oom, job or 0))
@@ -254,7 +254,7 @@ class Spawner:
         self._oom_kills.look()
 
     def _tail(self, process: str, log_from: int) -> tuple[str, ...]:
-        return tuple(last_lines(self._place.log_file(process), TAIL_LINES, log_from, most_bytes=TAIL_BYTES))
+        return tuple(lines_of_life(self._place.log_file(process), TAIL_LINES, log_from, most_bytes=TAIL_BYTES))
 
     def reap_strays(self) -> None:
         """Orphans that came to us (we are the subreaper) and have ended; those in the books have a pidfd for that."""

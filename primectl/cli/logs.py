@@ -32,7 +32,7 @@ def logs(
     processes = targets(place, target)
     # Where the follower begins, the tail ends: nothing that is written in between is missed or comes twice.
     follower = Follower(place, target) if follow else None
-    lines = last_lines(place, processes, number, follower.positions() if follower else {})
+    lines = last_lines(place, processes, number, follower.marks() if follower else {})
     if as_json and follower is None:
         say_json({"cluster": place.cluster, "lines": [{"process": line.process, "text": line.text} for line in lines]})
         return

@@ -8,11 +8,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from primectl.cli.loglines import LINE_LIMIT, merge, processes_of
+from primectl.cli.loglines import merge, processes_of
 from primectl.config.topology import Place
+from primectl.control.following import LogReader, Mark, chain, joined
 from primectl.errors import NotFound
 from primectl.wire.stats import LogLine
 from tui.present.units import size
@@ -43,45 +44,43 @@ def targets(place: Place, target: str) -> list[str]:
 
 
 def last_lines(
-    place: Place, processes: list[str], last: int, until: Mapping[str, int] = MappingProxyType({})
+    place: Place, processes: list[str], last: int, until: Mapping[str, Mark | None] = MappingProxyType({})
 ) -> list[LogLine]:
-    """The last lines of all these processes together, in order of time; `until` ends a log at this byte."""
+    """The last lines of all these processes together, in order of time; `until` says where a log ends."""
     return merge({process: _tail(place.log_file(process), last, until.get(process)) for process in processes}, last)
 
 
-def _tail(path: str, last: int, until: int | None) -> list[str]:
-    """The last lines of a log; the file before the last rotation is looked into when this one has too few."""
-    lines = _end_of(path, last, until)
-    if len(lines) < last:
-        lines = _end_of(f"{path}.1", last - len(lines)) + lines
-    return lines
-
-
-def _end_of(path: str, last: int, until: int | None = None) -> list[str]:
-    if not last:
-        return []
-    try:
-        with open(path, "rb") as file:
-            start = file.seek(0, os.SEEK_END)
+def _tail(path: str, last: int, until: Mark | None) -> list[str]:
+    """The last lines of a log, of its older files too; what was written behind `until` is left out."""
+    found: list[bytes] = []
+    for fd, status in chain(path):
+        with open(fd, "rb", buffering=0) as file:
+            end = status.st_size
             if until is not None:
-                start = min(start, until)
-            data = b""
-            while start > 0 and data.count(b"\n") <= last:
-                step = min(READ_BYTES, start)
-                start -= step
-                file.seek(start)
-                data = file.read(step) + data
-    except FileNotFoundError:
-        return []
-    lines = data.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    if start > 0:
-        lines = lines[1:]
-    return [_text(line) for line in lines[-last:]]
+                if (status.st_dev, status.st_ino) != until.file:
+                    continue
+                end, until = min(end, until.position), None
+            found = joined(_end_of(file, last + 1 - len(found), end), found, fd)
+        if len(found) > last:
+            break
+    if found and not found[-1]:
+        found.pop()
+    return [text_of(line) for line in found[-last:]] if last > 0 else []
 
 
-def _text(line: bytes) -> str:
+def _end_of(file: io.RawIOBase, last: int, end: int) -> list[bytes]:
+    """What is between the last line ends of the first `end` bytes, and behind the very last."""
+    start = end
+    data = b""
+    while start > 0 and data.count(b"\n") <= last:
+        step = min(READ_BYTES, start)
+        start -= step
+        file.seek(start)
+        data = (file.read(step) or b"") + data
+    return data.split(b"\n")[1 if start > 0 else 0 :]
+
+
+def text_of(line: bytes) -> str:
     return line.decode("utf-8", "replace").rstrip("\r")
 
 
@@ -96,17 +95,25 @@ class Follower:
         self._place = place
         self._target = target
         self._behind_limit = behind_limit
-        self._open: dict[str, _Log] = {}
+        self._open: dict[str, LogReader] = {}
         self._look_for_logs(from_end=True)
 
-    def positions(self) -> dict[str, int]:
-        """How far each log has been read, in bytes."""
-        return {process: log.position for process, log in self._open.items()}
+    def marks(self) -> dict[str, Mark | None]:
+        """How far each log has been read."""
+        return {process: log.mark for process, log in self._open.items()}
 
     def read(self) -> list[LogLine]:
         """The lines that have been finished since the last call."""
         self._look_for_logs(from_end=False)
-        return [LogLine(process, text) for process, log in self._open.items() for text in log.read()]
+        return [LogLine(process, text) for process, log in self._open.items() for text in self._read(process, log)]
+
+    def _read(self, process: str, log: LogReader) -> Iterator[str]:
+        if log.look() > self._behind_limit:
+            skipped, _ = log.skip(READ_BYTES)
+            where = self._place.log_file(process)
+            yield f"({size(skipped)} of this log came too fast to be shown; they are in {where})"
+        for line in log.read(READ_BYTES):
+            yield text_of(line)
 
     def close(self) -> None:
         for log in self._open.values():
@@ -116,67 +123,4 @@ class Follower:
     def _look_for_logs(self, *, from_end: bool) -> None:
         new = [process for process in logged_processes(self._place) if process not in self._open]
         for process in processes_of(self._target, new):
-            self._open[process] = _Log(self._place.log_file(process), self._behind_limit, from_end=from_end)
-
-
-class _Log:
-    """One log file, across its rotations (it is renamed to `.1`, and a new one is begun)."""
-
-    def __init__(self, path: str, behind_limit: int, *, from_end: bool) -> None:
-        self._path = path
-        self._behind_limit = behind_limit
-        self._rest = b""
-        self._file = self._begin()
-        if from_end and self._file is not None:
-            self._file.seek(0, os.SEEK_END)
-
-    @property
-    def position(self) -> int:
-        return self._file.tell() if self._file is not None else 0
-
-    def read(self) -> list[str]:
-        lines = self._lines()
-        if not lines and self._is_replaced():
-            self.close()
-            self._file = self._begin()
-            lines = self._lines()
-        return lines
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file = None
-
-    def _lines(self) -> list[str]:
-        if self._file is None:
-            return []
-        unread = os.fstat(self._file.fileno()).st_size - self._file.tell()
-        skipped = []
-        if unread < 0:  # somebody has emptied it
-            self._file.seek(0)
-        elif unread > self._behind_limit:
-            self._file.seek(unread - READ_BYTES, os.SEEK_CUR)
-            self._rest = b""
-            skipped = [f"({size(unread - READ_BYTES)} of this log came too fast to be shown; they are in {self._path})"]
-        data = self._rest + self._file.read(READ_BYTES)
-        whole, newline, self._rest = data.rpartition(b"\n")
-        if len(self._rest) > LINE_LIMIT:
-            whole, newline, self._rest = data, b"\n", b""
-        return skipped + ([_text(line) for line in whole.split(b"\n")] if newline else [])
-
-    def _is_replaced(self) -> bool:
-        """Whether another file has the name now, or a first one has appeared."""
-        try:
-            now = os.stat(self._path)
-        except FileNotFoundError:
-            return False
-        if self._file is None:
-            return True
-        ours = os.fstat(self._file.fileno())
-        return (now.st_dev, now.st_ino) != (ours.st_dev, ours.st_ino)
-
-    def _begin(self) -> io.FileIO | None:
-        try:
-            return io.FileIO(os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
-        except FileNotFoundError:
-            return None
+            self._open[process] = LogReader(self._place.log_file(process), from_end=from_end)

@@ -220,6 +220,13 @@ def _check_supervisor(config: Config, problems: Problems) -> None:
             f'expected at least backoff_first, which is "{show_duration(first)}", got "{show_duration(longest)}"',
             "Raise it, or lower backoff_first",
         )
+    one, total = config.supervisor.log_size, config.supervisor.log_total
+    if problems.sound(("supervisor", "log_size"), ("supervisor", "log_total")) and total < one:
+        problems.add(
+            ("supervisor", "log_total"),
+            f'expected at least log_size, which is "{show_size(one)}", got "{show_size(total)}"',
+            "Raise it, or lower log_size",
+        )
 
 
 def _is_network(text: str) -> bool:

@@ -178,9 +178,12 @@ class SupervisorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Duration, Meta(gt=0, description="A process that was ready for so long starts with a clean record")
     ] = 10.0
     stop_timeout: Annotated[Duration, Meta(ge=0, description="For a clean stop, before processes are killed")] = 30.0
-    log_size: Annotated[
-        Size, Meta(ge=1 << 12, description="A log file is rotated at this size; one older file is kept")
-    ] = 16 << 20
+    log_size: Annotated[Size, Meta(ge=1 << 12, description="A log file is rotated at this size")] = 16 << 20
+    log_age: Annotated[Duration, Meta(gt=0, description="And when its first line is so old")] = 7 * 86_400.0
+    log_keep: Annotated[int, Meta(ge=1, le=100, description="Older files that are kept of each log")] = 3
+    log_total: Annotated[
+        Size, Meta(ge=1 << 14, description="All logs of the cluster; beyond it the oldest files go")
+    ] = 1 << 30
     orphans: Annotated[
         Literal["adopt", "kill"],
         Meta(description='What a supervisor that died has left running: "adopt" goes on with it, "kill" ends it first'),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -14,9 +13,11 @@ import msgspec
 import setproctitle
 from msgspec import Struct
 
+from primectl.config.model import SupervisorConfig
 from primectl.config.topology import ClusterFile
-from primectl.control import stacks
-from primectl.control.log import ProcessLog, line_buffered
+from primectl.control import prints, stacks
+from primectl.control.log import ProcessLog
+from primectl.control.rotation import Limits
 
 PRIVATE = 0o077
 
@@ -46,6 +47,7 @@ class Child(Struct, frozen=True):
 
 def arguments(program: str, extra: Sequence[str] = ()) -> argparse.Namespace:
     """The command line that the supervisor gives every process; `extra` are further required options."""
+    prints.install()
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description="Started by the primectl supervisor.")
     for option in ("--cluster-file", *extra):
         parser.add_argument(option, required=True)
@@ -67,8 +69,7 @@ def become(cluster: ClusterFile, process: str, incarnation: int, umask: int = PR
     os.umask(umask)
     os.environ[MARK] = mark(cluster, process)
     setproctitle.setproctitle(title(cluster, process))
-    log = ProcessLog(cluster.place.log_file(process), cluster.config.supervisor.log_size)
-    line_buffered()
+    log = _log(cluster.place.log_file(process), log_limits(cluster.config.supervisor))
     _do_not_preempt(log)
     try:
         stacks.on_signal(cluster.place.dump_file(process))
@@ -80,9 +81,24 @@ def become(cluster: ClusterFile, process: str, incarnation: int, umask: int = PR
 def leave(status: int = 0) -> NoReturn:
     """End this process now that its work is done: what an interpreter does at its end takes longer than the work of
     leaving, and whoever waits for the cluster to stop waits for it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    prints.finish()
     os._exit(status)
+
+
+_mine: ProcessLog | None = None
+"""The log of this process; a worker that was forked finds its zygote's here."""
+
+
+def _log(path: str, limits: Limits) -> ProcessLog:
+    global _mine
+    _mine = ProcessLog(path, limits, instead_of=_mine)
+    prints.belong_to(_mine)
+    return _mine
+
+
+def log_limits(config: SupervisorConfig) -> Limits:
+    """When the logs of a cluster are rotated."""
+    return Limits(config.log_size, config.log_age, config.log_keep)
 
 
 def _do_not_preempt(log: ProcessLog) -> None:

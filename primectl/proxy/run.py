@@ -415,7 +415,7 @@ class Proxy:
             self._sampled = now
             self._reporter.publish(self._sample(now))
             self._given_up.log_refusals()
-            self._me.log.rotate_if_large()
+            self._me.log.tend()
         self._loop.call_later(SAMPLE_S, self._tick)
 
     def _sample(self, now: float) -> ProxySample:

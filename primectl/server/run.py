@@ -555,7 +555,7 @@ class Front:
             self._sampled = now
             self._changed = False
             self._reporter.publish(self._sample())
-            self._me.log.rotate_if_large()
+            self._me.log.tend()
         if self.draining:
             self._drain_on()
         self._loop.call_later(TICK_S, self._tick)

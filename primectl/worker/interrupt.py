@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import CodeType, FrameType
 from typing import Any
 
+from primectl.control.prints import Prints
 from primectl.message import Job, JobCancelled
 from primectl.worker.duty import Duty
 
@@ -50,6 +51,7 @@ _IS_USERS: dict[CodeType, bool] = {
     enter.__code__: True,
     enter_awaiting.__code__: True,
     drive.__code__: False,
+    Prints.write.__code__: False,  # a print is whole or not at all
 }
 
 

@@ -87,7 +87,7 @@ class Watchdog:
             with desk.lock:
                 holding = desk.duty.holding
             try_send(desk.urgent, [frames.encode(Beat(desk.me.id, desk.me.incarnation, holding))])
-            desk.me.log.rotate_if_large()
+            desk.me.log.tend()
             self._feel_pulse(now)
             self._sample_at = now
         busy = desk.duty.running

@@ -10,6 +10,7 @@ import pytest
 from primectl.cli import tail
 from primectl.cli.tail import Follower, last_lines, targets
 from primectl.config.topology import Place
+from primectl.control.following import LONGEST
 from primectl.errors import NotFound
 
 
@@ -129,7 +130,7 @@ def test_the_tail_ends_where_the_follower_begins(place: Place) -> None:
     write(place, "a.1", "one")
     follower = Follower(place)
     write(place, "a.1", "two")
-    assert [line.text for line in last_lines(place, ["a.1"], 10, follower.positions())] == ["one"]
+    assert [line.text for line in last_lines(place, ["a.1"], 10, follower.marks())] == ["one"]
     assert read(follower) == [("a.1", "two")]
     follower.close()
 
@@ -149,6 +150,6 @@ def test_a_log_that_is_too_far_ahead_is_skipped_and_it_says_so(place: Place, mon
 def test_a_line_without_an_end_does_not_grow_for_ever(place: Place) -> None:
     write(place, "a.1", "before")
     follower = Follower(place)
-    write(place, "a.1", "x" * 3 * tail.LINE_LIMIT, end="")
+    write(place, "a.1", "x" * 3 * LONGEST, end="")
     assert len(read(follower)) == 1
     follower.close()

@@ -131,6 +131,15 @@ def test_who_does_not_leave_gets_sigkill(place, sleeper):
 # --- logs -------------------------------------------------------------------------------------------------------------
 
 
+def merged(place, processes, lines):
+    steps = logread.merged(place, processes, lines)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
 def append(place, process, text):
     with open(place.log_file(process), "a") as file:
         file.write(text)
@@ -139,33 +148,49 @@ def append(place, process, text):
 def test_logs_are_merged_by_time_and_lines_without_one_stay_with_the_line_above(place):
     append(place, "a.1", "2026-01-01T00:00:01.000Z ERROR bad\n  | trace\n2026-01-01T00:00:03.000Z INFO late\n")
     append(place, "b.1", "2026-01-01T00:00:02.000Z INFO middle\n")
-    assert [line.text[-6:].strip() for line in logread.merged(place, ["a.1", "b.1"], 10)] == [
+    assert [line.text[-6:].strip() for line in merged(place, ["a.1", "b.1"], 10)] == [
         "OR bad",
         "trace",
         "middle",
         "O late",
     ]
-    assert len(logread.merged(place, ["a.1", "b.1"], 2)) == 2
-    assert logread.merged(place, ["a.1"], -5) == []
+    assert len(merged(place, ["a.1", "b.1"], 2)) == 2
+    assert merged(place, ["a.1"], -5) == []
 
 
 def test_a_log_that_was_just_rotated_is_read_on_in_the_older_file(place):
     append(place, "a.1", "old\n")
     os.rename(place.log_file("a.1"), f"{place.log_file('a.1')}.1")
     append(place, "a.1", "new\n")
-    assert [line.text for line in logread.merged(place, ["a.1"], 5)] == ["old", "new"]
+    assert [line.text for line in merged(place, ["a.1"], 5)] == ["old", "new"]
 
 
 def test_only_lines_of_this_life_explain_its_end(place):
     append(place, "a.1", "earlier\n")
     since = logread.size(place.log_file("a.1"))
     append(place, "a.1", "later\n")
-    assert logread.last_lines(place.log_file("a.1"), 20, since) == ["later"]
+    assert logread.lines_of_life(place.log_file("a.1"), 20, since) == ["later"]
+
+
+def test_the_last_lines_of_a_life_are_found_after_rotations_too(place):
+    path = place.log_file("a.1")
+    append(place, "a.1", "earlier life\n")
+    since = logread.size(path)
+    append(place, "a.1", "one\n")
+    os.rename(path, f"{path}.1")
+    append(place, "a.1", "two\n")
+    assert logread.lines_of_life(path, 20, since) == ["one", "two"]
+    os.rename(f"{path}.1", f"{path}.2")
+    os.rename(path, f"{path}.1")
+    append(place, "a.1", "")
+    assert logread.lines_of_life(path, 20, since) == ["one", "two"]
+    assert logread.lines_of_life(path, 1, since) == ["two"]
+    assert logread.lines_of_life(path, 20, since, most_bytes=6) == ["two"]
 
 
 def test_control_characters_of_a_log_reach_nobodys_terminal(place):
     append(place, "a.1", "\x1b[2Jgone\x07\n")
-    assert [line.text for line in logread.merged(place, ["a.1"], 1)] == ["\\x1b[2Jgone\\x07"]
+    assert [line.text for line in merged(place, ["a.1"], 1)] == ["\\x1b[2Jgone\\x07"]
 
 
 @pytest.fixture

@@ -167,6 +167,14 @@ def test_the_longest_wait_is_not_below_the_first(problems_with: Lines) -> None:
     ]
 
 
+def test_all_logs_together_may_be_as_large_as_one(problems_with: Lines) -> None:
+    assert problems_with('[supervisor]\nlog_total = "1MiB"\n') == [
+        'my.toml: supervisor.log_total: expected at least log_size, which is "16MiB", got "1MiB". '
+        "Raise it, or lower log_size."
+    ]
+    assert problems_with('[supervisor]\nlog_total = "16MiB"\n') == []
+
+
 # --- routes and pools -------------------------------------------------------------------------------------------------
 
 POOLS = '[pools.parse]\nhandler = "json:dumps"\n[pools.compute]\nhandler = "json:dumps"\n'
