@@ -86,7 +86,8 @@ def in_words(outcome: Outcome) -> tuple[str, str, str]:
         case Resumed():
             return "resumed", outcome.target, f"{outcome.target} takes jobs again"
         case Dumps():
-            return "dumped", outcome.target, f"the stacks of {len(outcome.dumps)} processes were shown"
+            count = len(outcome.dumps)
+            return "dumped", outcome.target, f"the stacks of {count} process{'' if count == 1 else 'es'} were shown"
         case Stopped():
             killed = f", {len(outcome.killed)} killed" if outcome.killed else ""
             text = f"stopped: {outcome.finished} requests finished, {outcome.cancelled} cancelled{killed}"

@@ -134,7 +134,7 @@ def _dump(order: DumpOrder, asked: Asked, books: Books, command: Callable[[], in
     if isinstance(found, Refused):
         return found
     dumping = Dumping(order.target, found, command(), now, order.timeout_s)
-    text = f"the stacks of {order.target}: {len(found)} processes"
+    text = f"the stacks of {order.target} are asked for"
     return Accepted(dumping, [Tell("dump", order.target, text, asked.operator), *dumping.ask()], [])
 
 

@@ -125,13 +125,13 @@ def test_a_pool_without_workers_has_nothing_to_show():
 
 
 def test_all_texts_together_are_bounded():
-    world = a_running_world(a_config(compute=600))
+    world = a_running_world(a_config(compute=160))
     asker, command = asked(world, DumpOrder("compute"))
     for worker in world.workers("compute"):
         world.report(worker, Dumped(command, "é" * (32 << 10)))
     sizes = [len(dump.text.encode()) for dump in found(world, asker)]
     assert sum(sizes) <= WHOLE_BYTES
-    assert min(sizes) > WHOLE_BYTES // 600 - 10
+    assert min(sizes) > WHOLE_BYTES // 160 - 10
 
 
 def test_what_faulthandler_wrote_is_shown_with_the_newest_frame_last():
