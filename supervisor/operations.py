@@ -219,8 +219,8 @@ class Rolling:
         self._total = len(self._down) + sum(len(members) for members in self._lanes.values())
         self._active: dict[str, dict[str, int]] = {lane: {} for lane in self._lanes}
         self._revived: dict[str, int] = {}
-        self._zygotes: set[str] = set()
-        """Those that were tried again, if they did not run."""
+        self._zygotes: dict[str, int] = {}
+        """Those that were tried again, if they did not run, with their incarnation before."""
         self._done: list[str] = []
         self._lost: list[Process] = []
         """Of those that did not run: they have failed again."""
@@ -243,12 +243,13 @@ class Rolling:
                 continue
             zygote = _zygote(processes, lane)
             if zygote is not None and zygote.state is not S.RUNNING:
-                if zygote.state is S.FAILED and zygote.id in self._zygotes:
+                tried = self._zygotes.get(zygote.id)
+                if zygote.state is S.FAILED and tried is not None and zygote.incarnation > tried:
                     what = f"the handler of {lane} cannot be imported: {zygote.cause}"
                     mend = f"Its workers are left as they are; `primectl logs {zygote.id}` tells more"
                     return Turn(tuple(steps), result=Result(500, Refusal(what, mend=mend)))
-                if zygote.id not in self._zygotes and zygote.state in (S.BACKOFF, S.FAILED):
-                    self._zygotes.add(zygote.id)
+                if tried is None and zygote.state in (S.BACKOFF, S.FAILED):
+                    self._zygotes[zygote.id] = zygote.incarnation
                     steps.append(Revive(zygote.id))
                 continue
             while queue and len(active) < self._width[lane]:
@@ -275,8 +276,9 @@ class Rolling:
             record = processes.get(self._down.pop())
             if record is not None and not record.leaving:
                 self._revived[record.id] = record.incarnation
-                if (zygote := _zygote(processes, record.pool)) is not None:
-                    self._zygotes.add(zygote.id)
+                zygote = _zygote(processes, record.pool)
+                if zygote is not None and zygote.state in (S.BACKOFF, S.FAILED):
+                    self._zygotes[zygote.id] = zygote.incarnation
                 steps.append(Revive(record.id))
         for process, incarnation in list(self._revived.items()):
             record = processes.get(process)

@@ -83,10 +83,11 @@ def _scale(order: Scale, asked: Asked, books: Books, now: float) -> Accepted | R
     if isinstance(target, Refusal):
         return Refused(400, target)
     books.size(pool, Sized(target, asked.operator, asked.at))
+    zygote = [process for process in books.processes.values() if process.id == books.zygotes.get(pool)]
     return Accepted(
         Scaling(pool, before, target, now, order.timeout_s),
         [Tell("scale", pool, f"scale {pool} from {before} to {target}", asked.operator, str(before), str(target))],
-        [Revive(worker.id) for worker in books.workers(pool) if worker.state is S.FAILED],
+        [Revive(process.id) for process in (*books.workers(pool), *zygote) if process.state is S.FAILED],
     )
 
 

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Sequence
 from copy import copy
 
-from primectl.config.model import ClusterConfig, Config, PoolConfig, SupervisorConfig
+from primectl.config.model import ClusterConfig, Config, PoolConfig, ServerConfig, SupervisorConfig
 from primectl.wire.control import Drain, Hello, KillNow, Lend, Progress, Resume, Retire
 from primectl.wire.stats import Acknowledged, Ready, Report, ReportEnvelope, ServerSample, WorkerSample
 from supervisor.cluster import Cluster
@@ -49,14 +49,22 @@ from supervisor.process import Process
 
 
 def a_config(
-    compute: int = 2, parse: int = 1, spawn: str = "fork", supervisor: SupervisorConfig | None = None
+    compute: int = 2,
+    parse: int = 1,
+    spawn: str = "fork",
+    supervisor: SupervisorConfig | None = None,
+    *,
+    essential: bool = True,
 ) -> Config:
+    """`essential`: of server and proxies."""
+
+    def pool(name: str, workers: int) -> PoolConfig:
+        return PoolConfig(handler=f"m:{name}", workers=workers, spawn=spawn, proxy_essential=essential)  # type: ignore[arg-type]
+
     return Config(
         cluster=ClusterConfig(name="test"),
-        pools={
-            "parse": PoolConfig(handler="m:parse", workers=parse, spawn=spawn),  # type: ignore[arg-type]
-            "compute": PoolConfig(handler="m:compute", workers=compute, spawn=spawn),  # type: ignore[arg-type]
-        },
+        server=ServerConfig(essential=essential),
+        pools={"parse": pool("parse", parse), "compute": pool("compute", compute)},
         supervisor=supervisor or SupervisorConfig(),
     )
 

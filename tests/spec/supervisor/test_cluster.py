@@ -293,7 +293,11 @@ def test_workers_of_a_handler_that_no_longer_imports_fail_with_its_cause_when_th
     world.imports = False
     world.die("zygote.compute", -signal.SIGSEGV)
     world.settle()
-    refused = world.do(Scale("compute", "3"))
+    asker = world.ask(Scale("compute", "3"))
+    world.settle()
+    assert world.answer(asker) is None, "it is tried again"
+    world.die("zygote.compute", -signal.SIGSEGV)
+    refused = world.answer(asker)
     assert refused.status == 500
     assert "compute.3 failed: its handler cannot be imported: killed by SIGSEGV" in refused.body.what
 

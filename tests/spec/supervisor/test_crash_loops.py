@@ -281,6 +281,16 @@ def test_a_restart_of_the_pool_brings_its_zygote_back_and_then_its_workers():
     assert pool(world).trouble == ""
 
 
+def test_a_restart_brings_back_the_zygote_the_workers_that_it_lacked_and_then_replaces_the_others():
+    world = a_world_whose_handler_no_longer_imports()
+    assert world.do(Scale("compute", "3")) is None
+    for _ in range(3):
+        fail_import(world)
+    assert world.state("compute.3") == "failed"
+    world.imports = True
+    assert sorted(world.do(Restart("compute")).body.processes) == ["compute.1", "compute.2", "compute.3"]
+
+
 # --- what the cluster cannot do without -------------------------------------------------------------------------------
 
 

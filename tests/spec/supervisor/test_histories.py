@@ -125,6 +125,68 @@ def test_whatever_supervisors_die_the_next_one_makes_it_as_wanted_and_nobody_liv
     assert world.strays == world.old_zygotes == []
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEPS, max_size=40))
+def test_what_crashes_until_it_has_failed_runs_again_when_operators_try_again(steps):
+    world = World(a_config(supervisor=SupervisorConfig(crash_limit=2), essential=False))
+    world.start()
+    askers = play(world, steps)
+    come_to_rest(world)
+    assert {process.state for process in world.cluster.snapshot().processes} <= {"running", "failed", "draining"}
+    for target in ("role.server", "role.proxy", "compute", "parse"):
+        if target in ("compute", "parse"):
+            assert world.do(Scale(target, "2")) is not None
+        assert world.do(Restart(target)).status == 200
+    it_is_as_wanted(world, askers)
+
+
+SLOTS = st.sets(st.sampled_from([f"compute.{number}" for number in range(2, 9)]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(SLOTS, st.sampled_from(["fork", "exec"]), st.lists(st.floats(0.0, 5.0), max_size=5))
+def test_no_slot_waits_for_another_that_crashes(bad, spawn, waits):
+    world = World(a_config(compute=1, spawn=spawn))
+    world.start()
+    world.doomed |= bad
+    began = world.now
+    asker = world.ask(Scale("compute", "8"))
+    world.settle()
+    good = {f"compute.{number}" for number in range(1, 9)} - bad
+    assert world.now == began
+    assert set(world.workers("compute")) == good
+    assert {world.state(worker) for worker in good} == {"running"}
+    for wait in waits:
+        world.pass_time(wait)
+        assert world.do(Restart("parse")).status == 200
+    world.pass_time(30.0)
+    assert {world.state(worker) for worker in bad} <= {"failed"}
+    assert world.answer(asker).status == (500 if bad else 200)
+    assert all(p.restarts == 0 for p in world.cluster.snapshot().processes if p.id in good)
+    world.doomed.clear()
+    assert world.do(Scale("compute", "8")).status == 200
+    assert len(world.workers("compute")) == 8
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEPS, max_size=40))
+def test_in_a_pool_one_order_rolls_at_a_time_and_nobody_waits_for_a_free_one(steps):
+    world = World(a_config(supervisor=CALM))
+    world.start()
+    highest = 0
+    for step in steps:
+        play(world, [step])
+        entries = world.cluster._books.desk.entries
+        numbers = [entry.number for entry in entries]
+        assert numbers == sorted(set(numbers))
+        highest = max([highest, *numbers])
+        assert highest <= sum(what == "ask" for what, _ in steps)
+        taken: list[str] = [pool for entry in entries if entry.behind is None for pool in entry.operation.occupies]
+        assert len(taken) == len(set(taken))
+        for entry in entries:
+            assert entry.behind is None or entry.operation.occupies & set(taken)
+
+
 def it_is_as_wanted(world, askers):
     for pool in ("compute", "parse"):
         world.do(ResumeOrder(pool))
