@@ -31,6 +31,8 @@ from primectl.wire.control import (
     Logs,
     LogsQuery,
     Progress,
+    Reloaded,
+    ReloadOrder,
     Restart,
     Restarted,
     Resumed,
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
 PAINTS_A_SECOND = 4
 EVENTS_ASKED = 200
 LOG_LINES_ASKED = 500
+LAST_LINES = 6
+"""Of a traceback that comes with an error, in a toast."""
 SLACK_S = 10.0
 """How much longer a question waits for its answer than the supervisor may take over it."""
 LEAVE_AGAIN_S = 1.0
@@ -217,7 +221,8 @@ class Console(App[str], inherit_bindings=False):
         self.notify(clean(text), severity="error" if bad else "information", timeout=timeout, markup=False)
 
     def _complain(self, error: PrimectlError) -> None:
-        self._say(str(error), bad=True, timeout=10)
+        first, *rest = str(error).split("\n")
+        self._say("\n".join((first, *rest[-LAST_LINES:])), bad=True, timeout=10)
 
     def _ignore(self, error: PrimectlError) -> None:
         """Events of before are a courtesy; that no supervisor answers is told by the age of the picture."""
@@ -441,6 +446,28 @@ class Console(App[str], inherit_bindings=False):
         self._say(f"restarting {target} …", timeout=3)
         self._ask(
             "POST", "/restart", order, Restarted, lambda done: self._say(plans.restarted_text(done)),
+            timeout_s=order.timeout_s + SLACK_S,
+        )  # fmt: skip
+
+    def on_reload_requested(self, message: messages.ReloadRequested) -> None:
+        snapshot = self.picture.snapshot
+        if message.pool not in ("all", *(pool.name for pool in snapshot.pools)):
+            if plans.hit(snapshot, message.pool).exists:
+                self._say(f"{message.pool} cannot be reloaded by itself: pools can", bad=True)
+            else:
+                self._refuse_unknown(message.pool)
+            return
+        from tui.screens.confirm import ReloadDialog
+
+        self.push_screen(ReloadDialog(snapshot, message.pool), partial(self._reload, message.pool))
+
+    def _reload(self, pool: str, confirmed: bool | None) -> None:
+        if not confirmed:
+            return
+        order = ReloadOrder(pool)
+        self._say(f"reloading {pool} …", timeout=3)
+        self._ask(
+            "POST", "/reload", order, Reloaded, lambda done: self._say(plans.reloaded_text(done)),
             timeout_s=order.timeout_s + SLACK_S,
         )  # fmt: skip
 

@@ -116,6 +116,16 @@ def _aimed(make: Callable[[str], Order]) -> Callable[[Aim, Words], Order]:
     return order
 
 
+def _of_pool(make: Callable[[str], Order]) -> Callable[[Aim, Words], Order]:
+    """An order about the pool that was typed, else the one under the cursor or that of the worker there."""
+
+    def order(aim: Aim, words: Words) -> Order:
+        pool = _first(words, aim.pool)
+        return make(pool) if pool else messages.Refused(_nothing_there(aim, "pool"))
+
+    return order
+
+
 def _nothing_there(aim: Aim, what: str) -> str:
     if aim.gone:
         return f"{clean(aim.gone)} is gone; move the cursor to choose another"
@@ -164,6 +174,10 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "restart", "Restart, each after its job", _aimed(messages.RestartRequested), ("R",), ("restart",),
         (OVERVIEW, WORKERS), ("target",), "primectl restart {target}", "", ACT, Danger.ASKS,
+    ),
+    Command(
+        "reload", "Reload: new code, no request fails", _of_pool(messages.ReloadRequested), ("L",), ("reload",),
+        (OVERVIEW, WORKERS), ("pool",), "primectl reload {pool}", "", ACT, Danger.ASKS,
     ),
     Command(
         "kill", "KILL: leave now, whatever runs", _aimed(messages.KillRequested), ("K",), ("kill",),

@@ -55,6 +55,14 @@ class RestartRequested(Order):
         self.target = target
 
 
+class ReloadRequested(Order):
+    """Let `pool` ("all" for every one) get the code as it is now."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__()
+        self.pool = pool
+
+
 class DrainRequested(Order):
     """Let `target` (a pool or a worker) take no more jobs and finish what it has."""
 

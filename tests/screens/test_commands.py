@@ -52,8 +52,8 @@ def test_ids_and_words_are_given_once():
 def test_what_loses_something_has_a_dialog_and_a_command_line():
     dangerous = {command.id: command.danger for command in COMMANDS if command.danger}
     assert dangerous == {
-        "scale": Danger.ASKS, "restart": Danger.ASKS, "drain": Danger.ASKS, "resume": Danger.ASKS,
-        "kill": Danger.NAMES, "stop": Danger.NAMES,
+        "scale": Danger.ASKS, "restart": Danger.ASKS, "reload": Danger.ASKS, "drain": Danger.ASKS,
+        "resume": Danger.ASKS, "kill": Danger.NAMES, "stop": Danger.NAMES,
     }  # fmt: skip
     assert all(command.cli for command in COMMANDS if command.danger)
 

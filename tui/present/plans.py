@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from primectl.wire.control import Drained, Killed, Restarted, Resumed, Scaled, Stopped
+from primectl.wire.control import Drained, Killed, Reloaded, Restarted, Resumed, Scaled, Stopped
 from primectl.wire.stats import ClusterSnapshot, PoolSnapshot, ProcessSnapshot, Role
 from tui.present import units
 from tui.present.advice import AIM, estimate
@@ -71,6 +71,17 @@ def restart_lines(plan: Hit) -> list[Line]:
         _fact("reaches", f"{units.plural(len(plan.processes), 'process', 'processes')}: {names}"),
         _fact("loses", "nothing: each finishes what it has, leaves, and is started again"),
         _fact("running", units.plural(plan.jobs, "job") if plan.jobs else ""),
+    ]
+
+
+def reload_lines(plan: Hit) -> list[Line]:
+    """What a reload does, and what if the new code is no good."""
+    workers = units.plural(len(plan.processes), "worker")
+    return [
+        _fact("imports", "the code as it is now"),
+        _fact("replaces", f"{workers}, each after its job" if plan.processes else "nobody: no worker runs"),
+        _fact("loses", "nothing: new workers are ready before an old one leaves"),
+        _fact("if not", "the old code stays, and the error is shown"),
     ]
 
 
@@ -210,6 +221,12 @@ def scaled_text(done: Scaled) -> str:
 def restarted_text(done: Restarted) -> str:
     number = units.plural(len(done.processes), "process", "processes")
     return f"restarted {clean(done.target)}: {number} in {units.duration(done.seconds)}"
+
+
+def reloaded_text(done: Reloaded) -> str:
+    who = "every pool" if done.target == "all" else clean(done.target)
+    number = units.plural(len(done.processes), "worker")
+    return f"{who} runs the new code: {number} in {units.duration(done.seconds)}"
 
 
 def drained_text(done: Drained) -> str:

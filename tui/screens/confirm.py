@@ -1,5 +1,5 @@
-"""The questions before KILL, restart, drain and resume: what they reach, what is lost, and the name to type when
-something is."""
+"""The questions before KILL, restart, reload, drain and resume: what they reach, what is lost, and the name to type
+when something is."""
 
 from __future__ import annotations
 
@@ -112,6 +112,30 @@ class RestartDialog(Dialog[bool]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.dismiss(True if event.button.id == "restart" else None)
+
+
+class ReloadDialog(Dialog[bool]):
+    """Ends with True for reload."""
+
+    def __init__(self, snapshot: ClusterSnapshot, pool: str) -> None:
+        super().__init__()
+        self._plan = plans.hit(snapshot, pool)
+
+    def heading(self) -> str:
+        return "Reload every pool" if self._plan.target == "all" else f"Reload pool {clean(self._plan.target)}"
+
+    def lines(self) -> Sequence[Line]:
+        return plans.reload_lines(self._plan)
+
+    def buttons(self) -> list[Button]:
+        return [button("Cancel", CANCEL), button("Reload", "reload")]
+
+    def cli(self) -> str:
+        return f"primectl reload {self._plan.target}"
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.dismiss(True if event.button.id == "reload" else None)
 
 
 class DrainDialog(Dialog[bool]):
