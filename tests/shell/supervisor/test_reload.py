@@ -37,6 +37,9 @@ def reload(up, target="work", timeout_s=PATIENCE_S):
     return up.ask("POST", "/reload", ReloadOrder(target, timeout_s), Reloaded)
 
 
+WORKERS = ("work.1", "work.2", "work.3")
+
+
 def fault(folder: Path, what: str) -> None:
     """What goes wrong with the stand-ins that start from now on."""
     (folder / "fault").write_text(what)
@@ -119,6 +122,25 @@ def test_sigkill_to_both_zygotes_in_the_middle_of_a_reload_does_not_stop_it(tmp_
         eventually(lambda: list(zygotes(up)) == ["zygote.work.next"])
         up.stop()
         assert up.leftovers() == []
+
+
+def test_a_supervisor_that_dies_in_the_middle_leaves_a_pool_that_the_next_one_makes_whole(tmp_path):
+    config = standin_config(3, spawn="fork")
+    config = structs.replace(config, pools={"work": structs.replace(config.pools["work"], reload_pace=60.0)})
+    with running(tmp_path, config) as up:
+        up.process.send_signal(signal.SIGHUP)
+        eventually(lambda: {p.id: p.generation for p in up.snapshot().processes}.get("work.1") == 2)
+        eventually(lambda: up.snapshot().pools[0].workers == 4)
+        left = pids(up)
+        up.process.kill()
+        up.process.wait()
+        with running(tmp_path, config) as again:
+            eventually(lambda: sorted(name for name in pids(again) if name.startswith("work.")) == [*WORKERS])
+            eventually(lambda: list(zygotes(again)) == ["zygote.work"])
+            assert [pids(again)[worker] for worker in WORKERS] == [left[worker] for worker in WORKERS]
+            again.ask("POST", "/scale", Scale("work", "4"), Scaled)
+            again.stop()
+            assert again.leftovers() == []
 
 
 def test_sighup_that_somebody_sends_reloads_all_pools(tmp_path):
