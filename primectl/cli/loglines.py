@@ -21,8 +21,10 @@ _HUES = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")
 
 
 def processes_of(target: str, known: Iterable[str]) -> list[str]:
-    """The processes that `target` (`all`, a pool, a process id, "") names, in natural order."""
-    return sorted((process for process in known if names(target, process) or process == f"proxy.{target}"), key=natural)
+    """The processes that `target` (`all`, a pool, a process id, "") names, in natural order; a pool has its proxy and
+    its zygotes with it."""
+    also = (f"proxy.{target}", f"zygote.{target}", f"zygote.{target}.next")
+    return sorted((process for process in known if names(target, process) or process in also), key=natural)
 
 
 def merge(logs: Mapping[str, Sequence[str]], last: int) -> list[LogLine]:

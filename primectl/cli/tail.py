@@ -39,7 +39,8 @@ def targets(place: Place, target: str) -> list[str]:
         return found
     if not known:
         raise NotFound(f"cluster {place.cluster} has no logs", mend="`primectl up -d` starts it")
-    pools = sorted({process.rpartition(".")[0] for process in known} - {"", "server", "proxy"})
+    numbered = (process.rpartition(".") for process in known)
+    pools = sorted({name for name, _, number in numbered if number.isdigit()} - {"server"})
     raise NotFound(f"no log of {target!r}", f"cluster {place.cluster}", f"Say all, {', '.join(pools)}, or a process id")
 
 

@@ -8,6 +8,7 @@ from primectl.cli.loglines import Prefixer, merge, processes_of
 from primectl.wire.stats import LogLine
 
 KNOWN = ["compute.1", "compute.2", "compute.10", "parse.1", "proxy.compute", "proxy.parse", "server.1", "supervisor"]
+ZYGOTES = ["zygote.compute", "zygote.compute.next", "zygote.parse"]
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,11 @@ KNOWN = ["compute.1", "compute.2", "compute.10", "parse.1", "proxy.compute", "pr
 def test_a_target_is_all_a_pool_with_its_proxy_or_a_process_in_natural_order(target: str, named: list[str]) -> None:
     found = processes_of(target, reversed(KNOWN))
     assert [process for process in found if target != "all" or process != "supervisor"] == named
+
+
+def test_a_pool_has_both_its_zygotes_with_it() -> None:
+    assert processes_of("compute", [*ZYGOTES, "compute.1"]) == ["compute.1", "zygote.compute", "zygote.compute.next"]
+    assert processes_of("zygote.compute.next", ZYGOTES) == ["zygote.compute.next"]
 
 
 def test_entries_of_all_logs_come_in_order_of_time() -> None:
