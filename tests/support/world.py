@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from copy import copy
+from typing import NamedTuple
 
 from primectl.config.model import ClusterConfig, Config, PoolConfig, ServerConfig, SupervisorConfig
 from primectl.wire.control import Drain, Hello, KillNow, Lend, Progress, Resume, Retire
@@ -45,7 +45,6 @@ from supervisor.events import (
 )
 from supervisor.lifecycle import ProcessState as S
 from supervisor.memory import Memory
-from supervisor.process import Process
 
 
 def a_config(
@@ -67,6 +66,14 @@ def a_config(
         pools={"parse": pool("parse", parse), "compute": pool("compute", compute)},
         supervisor=supervisor or SupervisorConfig(),
     )
+
+
+class Kept(NamedTuple):
+    """What a state file has of a process, as far as it changes."""
+
+    restarts: int
+    state: S
+    leaving: bool
 
 
 class Life:
@@ -100,7 +107,7 @@ class World:
         self.old_zygotes: list[Life] = []
         self.supervisors = 1
         self._watched: dict[Life, None] = {}
-        self._kept: dict[Life, Process] = {}
+        self._kept: dict[Life, Kept] = {}
         self._memory = Memory()
         self.pending: list[Event] = []
         self.actions: list[Action] = []
@@ -144,9 +151,9 @@ class World:
         """What became of processes is written down after it was told. An end that is not noticed yet is none."""
         ending = {(event.process, event.incarnation) for event in self.pending if isinstance(event, Exited)}
         self._kept = {
-            life: copy(record)
+            life: Kept(record.restarts, record.state, record.leaving)
             for life in self._watched
-            if (life in self.alive.values() or (life.process, life.incarnation) in ending)
+            if (self.alive.get(life.process) is life or (life.process, life.incarnation) in ending)
             and (record := self.cluster.record(life.process, life.incarnation)) is not None
         }
 
