@@ -177,7 +177,8 @@ class Reloading:
             self._generations.give_up()
             self._generations.surge = 0
         mend = f"{fault.logs}{'m' if fault.logs else 'M'}end the code and reload again"
-        self.failure = Refusal(f"{fault.what}; {outcome}", f"reload {self.pool}", mend, lines=list(fault.lines))
+        what = f"reload of {self.pool}: {fault.what}; {outcome}"
+        self.failure = Refusal(what, mend=mend, lines=list(fault.lines))
 
     def _can_go_back(self, processes: Processes) -> bool:
         """Whether somebody still has the old code. Interpreters of their own read what is on disk, which is the new."""
@@ -239,8 +240,8 @@ class Reloading:
         ]
 
     def _say(self, text: str, done: int = 0) -> None:
-        back = "" if self.failure is None else f"{self.failure.what}: "
-        self._progress = Progress(f"{self.pool}: {back}{text}", done, self._target)
+        whose = self.pool if self.failure is None else self.failure.what
+        self._progress = Progress(f"{whose}: {text}", done, self._target)
 
 
 class _Fault(NamedTuple):
@@ -303,7 +304,7 @@ class ReloadingAll:
         if not self._failed:
             processes = [process for each in self._done for process in each.processes]
             return Result(200, Reloaded(ALL, processes, now - self._began))
-        what = "; ".join(f"{refusal.where}: {refusal.what}" for refusal in self._failed)
+        what = "; ".join(refusal.what for refusal in self._failed)
         if self._done:
             what = f"{what}. Reloaded are {names(each.target for each in self._done)}"
         first = self._failed[0]

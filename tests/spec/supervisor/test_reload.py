@@ -314,7 +314,9 @@ def test_code_that_cannot_be_imported_changes_nothing_and_the_operator_sees_the_
     world.faults[2] = "import"
     answer = world.do(ReloadOrder("compute"))
     assert answer.status == 500
-    assert answer.body.what == "the new code cannot be imported: NameError: code 2; the old code stays"
+    assert (
+        answer.body.what == "reload of compute: the new code cannot be imported: NameError: code 2; the old code stays"
+    )
     assert answer.body.lines == ["Traceback …", "NameError: code 2"]
     assert {name: life.incarnation for name, life in world.alive.items()} == before
     assert world.told("reload_failed") == [answer.body.what]
@@ -339,7 +341,11 @@ def test_new_workers_that_do_not_come_up_change_nothing(spawn, fault, what, line
     world.settle()
     world.pass_time(31.0)
     answer = world.answer(asker)
-    assert (answer.status, answer.body.what, answer.body.lines) == (500, f"{what}; the old code stays", lines)
+    assert (answer.status, answer.body.what, answer.body.lines) == (
+        500,
+        f"reload of compute: {what}; the old code stays",
+        lines,
+    )
     world.pass_time(60.0)
     assert {name: life.incarnation for name, life in world.alive.items()} == before
 
@@ -357,7 +363,7 @@ def test_a_new_worker_that_crashes_meanwhile_takes_everything_back_and_capacity_
     deliver_watching(world, 2)
     answer = world.answer(asker)
     assert answer.status == 500
-    what = "compute.2 with the new code: exit status 1: ValueError: now and then; the old code stays"
+    what = "reload of compute: compute.2 with the new code: exit status 1: ValueError: now and then; the old code stays"
     assert answer.body.what == what
     assert world.codes("compute") == {"compute.1": 1, "compute.2": 1, "compute.3": 1}
     assert world.zygotes("compute") == ["zygote.compute"]
@@ -400,7 +406,7 @@ def test_a_new_zygote_that_imports_and_never_forks_is_given_up():
     answer = world.answer(asker)
     assert (answer.status, answer.body.what) == (
         500,
-        "zygote.compute.next with the new code: not able to fork within 30 s; the old code stays",
+        "reload of compute: zygote.compute.next with the new code: not able to fork within 30 s; the old code stays",
     )
     assert world.codes("compute") == {"compute.1": 1, "compute.2": 1}
     assert world.zygotes("compute") == ["zygote.compute"]
@@ -418,7 +424,7 @@ def test_of_all_pools_those_that_can_be_are_reloaded_and_the_others_named():
     answer = next(a for a in world.actions if getattr(a, "status", 102) != 102)
     assert answer.status == 500
     assert answer.body.what == (
-        "reload parse: the new code cannot be imported: NameError: parse; the old code stays. Reloaded are compute"
+        "reload of parse: the new code cannot be imported: NameError: parse; the old code stays. Reloaded are compute"
     )
     assert {**world.codes("compute"), **world.codes("parse")} == {"compute.1": 2, "compute.2": 2, "parse.1": 1}
 
