@@ -2,6 +2,7 @@
 
     python -m tests.support.chaos [--seconds 60] [--seed N]
     python -m tests.support.chaos --supervisor-killed [--seconds 20] [--seed N]
+    python -m tests.support.chaos --supervisors-killed [--seconds 60] [--seed N]
 
 The two-pool sample and a third pool that keeps count of what it ran, in folders and on a port of their own. 64
 keep-alive connections ask for primes; four more POST, where a request that may not be run twice may be lost with its
@@ -10,6 +11,9 @@ worker and must be answered so (502, 503 or 504).
 Every 0.3 to 1 s a random worker or proxy gets SIGKILL, or a worker is stopped for 0.1 to 1 s. With
 --supervisor-killed the supervisor is the first to go, then half of the workers of each pool one after the other, with
 nobody to tell of it or to replace them: the other half has to serve everything.
+
+With --supervisors-killed a supervisor is killed every few seconds, and up to two workers or proxies while there is
+none; `up -d` makes the next one, which has to go on with all that still runs.
 
 Prints the seed first and a report last, as lines of JSON. Exits 1 when a request failed, an answer was wrong, a POST
 ran twice, or the cluster was not whole again at the end. The same seed strikes in the same order and at the same
@@ -48,6 +52,7 @@ CONNECTIONS = 64
 POSTERS = 4
 SHORTEST_S, LONGEST_S = 0.3, 1.0
 SHORTEST_STOP_S, LONGEST_STOP_S = 0.1, 1.0
+SHORTEST_REIGN_S, LONGEST_REIGN_S = 1.0, 4.0
 STOPS = 0.2
 """The share of strikes that stop a worker instead of killing one or a proxy."""
 MAY_BE_LOST = frozenset({502, 503, 504})
@@ -122,6 +127,8 @@ class Report:
     kills: dict[str, int] = field(default_factory=dict)
     """By role."""
     stops: int = 0
+    adopted: list[int] = field(default_factory=list)
+    """The processes that each supervisor took over from the one before."""
     retried: int = 0
     given_up: int = 0
     """Jobs that the pools answered 502, among them every POST that was lost with its worker."""
@@ -225,6 +232,27 @@ class Unnoticed(Mischief):
             self.kill(Role.WORKER, self.pids[victim])
 
 
+class Successions(Mischief):
+    """Supervisors die one after the other, and some of the others between two of them."""
+
+    def strike(self) -> None:
+        chance = random.Random(self.report.seed)
+        while not self.over.wait(chance.uniform(SHORTEST_REIGN_S, LONGEST_REIGN_S)):
+            before = self.cluster.pids()
+            self.kill(Role.SUPERVISOR, before.pop("supervisor"))
+            mortal = sorted(process for process in before if not process.startswith("server."))
+            victims = chance.sample(mortal, chance.randint(0, 2))
+            for victim in victims:
+                self.kill(Role.PROXY if victim.startswith("proxy.") else Role.WORKER, before[victim])
+            self.over.wait(chance.uniform(0.0, LONGEST_STOP_S))
+            told = self.cluster.json("up", "-d")
+            self.report.adopted.append(told["adopted"])
+            after = self.cluster.pids()
+            restarted = {process for process, pid in before.items() if after.get(process) != pid} - set(victims)
+            if restarted:
+                self.report.faults.append(f"restarted although they ran: {', '.join(sorted(restarted))}")
+
+
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
@@ -255,7 +283,7 @@ def counted(told: Mapping[str, Any]) -> dict[str, int]:
     return dict(total)
 
 
-def run(seconds: float, seed: int, *, supervisor_killed: bool = False) -> Report:
+def run(seconds: float, seed: int, *, supervisor_killed: bool = False, supervisors_killed: bool = False) -> Report:
     """One run from `up` to `down`; raises AssertionError when the cluster cannot be operated or leaves something."""
     report = Report(seed, supervisor_killed)
     with ClusterUnderTest(CONFIG, files={"count.py": COUNT}) as cluster:
@@ -267,7 +295,7 @@ def run(seconds: float, seed: int, *, supervisor_killed: bool = False) -> Report
             report.kills[Role.SUPERVISOR] = 1
             mischief = Unnoticed(cluster, report, pids, seconds)
         else:
-            mischief = Random(cluster, report)
+            mischief = Successions(cluster, report) if supervisors_killed else Random(cluster, report)
         mischief.start()
         try:
             uvloop.run(asyncio.wait_for(load(url, seconds, report), seconds + SLACK_S))
@@ -293,12 +321,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of load (60)")
     parser.add_argument("--seed", type=int, help="of an earlier run, to repeat it; else a new one")
     parser.add_argument("--supervisor-killed", action="store_true", help="first the supervisor, then half of each pool")
+    parser.add_argument("--supervisors-killed", action="store_true", help="one supervisor after the other")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     print(json.dumps({"seed": seed, "seconds": options.seconds}), flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave by the context managers, which end the cluster
     began = time.monotonic()
-    report = run(options.seconds, seed, supervisor_killed=options.supervisor_killed)
+    which = {"supervisor_killed": options.supervisor_killed, "supervisors_killed": options.supervisors_killed}
+    report = run(options.seconds, seed, **which)
     print(json.dumps({**asdict(report), "took_s": round(time.monotonic() - began, 1)}))
     sys.exit(1 if report.faults else 0)
 

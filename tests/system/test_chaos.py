@@ -27,6 +27,13 @@ def test_half_of_the_workers_serve_everything_when_the_supervisor_and_the_other_
     assert report.kills == {"supervisor": 1, "worker": 4}
 
 
+def test_supervisors_that_die_one_after_the_other_cost_no_request_and_restart_nothing():
+    report = run(3 * SECONDS, seed=7, supervisors_killed=True)
+    assert report.faults == []
+    assert report.load.requests > 500
+    assert report.kills["supervisor"] == len(report.adopted) >= 2
+
+
 def test_a_seed_strikes_the_same_again():
     first, again, other = (list(itertools.islice(strikes(seed), 200)) for seed in (1, 1, 2))
     assert first == again != other
