@@ -23,6 +23,7 @@ types: $(STAMP)
 chaos: $(STAMP)
 	@$(BIN)/python -m tests.support.chaos --seconds 60
 	@$(BIN)/python -m tests.support.chaos --seconds 20 --supervisor-killed
+	@$(BIN)/python -m tests.support.chaos --seconds 30 --supervisors-killed
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench
