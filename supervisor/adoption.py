@@ -201,6 +201,14 @@ class Adoption:
             waiting.append(self._lend_at)
         return min(waiting, default=None)
 
+    @property
+    def spares_zygotes(self) -> bool:
+        """Nobody has to be forked, as far as is known: importing handlers would only hold up those who answer."""
+        if not self.is_under_way or self._settle_at is None:
+            return False
+        alive = [process for process in self._books.processes.values() if process.alive]
+        return all(process.asked_for and process.kind is not Kind.ZYGOTE for process in alive)
+
     def may_be_ready(self, now: float) -> bool:
         """Whether what seems to be missing says nothing yet: clients have been coming all the time."""
         return self.is_under_way and now < self._guess_until
@@ -214,6 +222,7 @@ class Adoption:
         if waiting:
             return waiting_for(waiting, self._books)
         self.is_under_way = False
+        self._out.moved = True
         running = [process for process in shown if process.state is S.RUNNING]
         return CameUp(
             adopted=self._adopted,

@@ -208,6 +208,8 @@ class Cluster:
 
     def _wanted(self) -> plan.Wanted:
         whole = self._books.wanted()
+        if self._adoption.spares_zygotes:
+            whole = structs.replace(whole, zygotes={})
         return whole if self._books.stopping is None else self._books.stopping.wanted(whole)
 
     def _settle(self, now: float) -> None:
