@@ -179,6 +179,13 @@ def _bind_unix(path: str) -> socket.socket:
     return bound
 
 
+def clear(listen: str) -> None:
+    """Remove the file of a UNIX socket that nobody listens at any more."""
+    path = listen.removeprefix("unix:")
+    if path != listen and os.path.exists(path) and stat.S_ISSOCK(os.lstat(path).st_mode) and not _answers(path):
+        os.unlink(path)
+
+
 def _answers(path: str) -> bool:
     """Whether somebody listens there: a socket file outlives its owner."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

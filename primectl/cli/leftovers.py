@@ -8,7 +8,7 @@ from primectl.clock import SystemClock
 from primectl.config.model import Config
 from primectl.config.topology import Place
 from primectl.errors import ChannelLost
-from supervisor import adopt, runtime
+from supervisor import adopt, listen, runtime
 
 
 def clean_up(place: Place) -> list[str]:
@@ -21,6 +21,7 @@ def clean_up(place: Place) -> list[str]:
     lock = runtime.Lock(place)
     with adopt.Estate(place) as estate:
         ended = estate.end(SystemClock())
+    listen.clear(estate.state.listen)
     runtime.remove_files(place, read_config(place), lock)
     return ended
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from msgspec import structs
 
+from primectl.cli.leftovers import clean_up
 from primectl.config.model import ServerConfig
 from primectl.wire import frames
 from primectl.wire.control import (
@@ -192,6 +193,17 @@ def test_what_operators_have_changed_outlives_the_supervisor(tmp_path):
             eventually(lambda: again.find("work.1").state == "draining")
             assert pids(again)["work.3"] == before["work.3"]
             again.stop()
+
+
+def test_what_is_not_taken_over_can_be_cleared_up_sockets_included(tmp_path):
+    config = standin_config(1, spawn="fork", listen=f"unix:{tmp_path}/front")
+    with running(tmp_path, config) as up:
+        before = [*pids(up).values(), *zygotes(up)]
+        dies(up)
+        assert clean_up(up.place) == ["server.1", "proxy.work", "zygote.work", "work.1"]
+        assert not any(map(lives, before))
+        assert up.leftovers() == []
+        assert not (tmp_path / "front").exists()
 
 
 # --- who is meant -----------------------------------------------------------------------------------------------------
