@@ -74,7 +74,8 @@ def open_folders(place: Place, config: Config) -> bool:
 
 
 def hand_over(cluster: ClusterFile, process: str, kind: Kind, pool: str) -> None:
-    """Before a process starts: its files belong to whom it will run as, and are what they seem. Raises OSError."""
+    """Before a process starts: its files belong to whom it will run as, and are what they seem. The first
+    of another user opens the folders: a changed config may have brought it. Raises OSError, ConfigError."""
     place = cluster.place
     uid = worker_uid(cluster, kind, pool)
     if uid is None:
@@ -83,6 +84,8 @@ def hand_over(cluster: ClusterFile, process: str, kind: Kind, pool: str) -> None
         uid = os.getuid()
         _give(place.log_file(process), uid, os.O_CREAT)
     else:
+        if shared_group(place) is None:
+            open_folders(place, cluster.config)
         for path in (place.log_file(process), place.dump_file(process)):
             _give(path, uid, os.O_CREAT)
         if kind is Kind.WORKER:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from primectl.config.topology import ClusterFile, server_number
 from primectl.control.begun import running
 from primectl.control.log import ProcessLog
-from primectl.errors import StartFailed
+from primectl.errors import ConfigError, StartFailed
 from supervisor import kernel, sharing
 from supervisor.adopt import Alive, is_of_cluster
 from supervisor.events import Event, Exec, Exited, Kind, Spawned
@@ -152,8 +152,8 @@ class Spawner:
         """Before a process starts, which may be another user's. One that then lacks something says so itself."""
         try:
             sharing.hand_over(self._cluster, process, kind, pool)
-        except OSError as error:
-            self._log.warn(f"the files of {process} cannot be given to its user: {error.strerror}")
+        except (OSError, ConfigError) as error:
+            self._log.warn(f"the files of {process} cannot be given to its user: {error}")
 
     def can_be(self, pool: str, pid: int) -> bool:
         """Whether a process may be a worker of this pool: another user's zygote is believed of that user's only."""

@@ -86,6 +86,14 @@ def test_what_a_worker_writes_is_its_users_before_it_starts_older_logs_too(clust
     assert owner(cluster.place.log_file("mine.1")) == 0
 
 
+def test_the_first_worker_of_another_user_that_a_changed_config_brings_opens_the_folders(cluster: ClusterFile) -> None:
+    sharing.settle_folders(cluster.place, a_config(""))
+    sharing.hand_over(cluster, "mine.1", Kind.WORKER, "mine")
+    assert os.stat(cluster.place.sockets).st_mode & 0o777 == 0o700
+    sharing.hand_over(cluster, "theirs.1", Kind.WORKER, "theirs")
+    assert os.stat(cluster.place.sockets).st_mode & 0o777 == 0o710
+
+
 @pytest.mark.parametrize("kind", ["link", "second name", "pipe", "folder", "gap"])
 def test_what_is_no_plain_file_is_not_followed_nor_given_away(cluster: ClusterFile, tmp_path: Path, kind: str) -> None:
     precious = tmp_path / "precious"
