@@ -56,6 +56,11 @@ class Window(Generic[SampleT]):
         return self._samples[-1][1]
 
     @property
+    def at(self) -> float:
+        """When that was heard."""
+        return self._samples[-1][0]
+
+    @property
     def span_s(self) -> float:
         return self._samples[-1][0] - self._samples[0][0]
 
@@ -115,6 +120,12 @@ class PoolFigures:
         if load is None or load.incarnation != incarnation or self._window is None or self._window.is_stale(now):
             return None
         return load
+
+    def held_after(self, moment: float) -> int | None:
+        """Jobs that the pool has, by the last word of its proxy; None if that is from `moment` or before."""
+        if self._window is None or self._window.at <= moment:
+            return None
+        return self._window.last.queued + self._window.last.in_flight
 
     def _totals(self) -> tuple[int, int, int]:
         done, failed, retried = self._carried

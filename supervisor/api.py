@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import isfinite
 
+import msgspec
 from msgspec import Struct, structs
 
+from primectl.config.check import check
+from primectl.config.model import Config
+from primectl.config.problems import Problems
 from primectl.errors import WireError
 from primectl.wire import frames
 from primectl.wire.control import (
+    Apply,
     DrainOrder,
     DumpOrder,
     EventsQuery,
@@ -23,11 +28,12 @@ from primectl.wire.control import (
     Scale,
     Stop,
 )
-from supervisor.events import Order
+from supervisor.events import ApplyOrder, Order
 from supervisor.plan import nearest, printable
 
 LONGEST_S = 86_400.0 * 7
 NAME_LENGTH = 128
+PATH_LENGTH = 4096
 OPERATOR_LENGTH = 64
 
 
@@ -37,7 +43,7 @@ class ClusterQuery(Struct, frozen=True):
 
 Query = ClusterQuery | EventsQuery | LogsQuery
 
-_BODIES: Mapping[tuple[str, str], type[Query] | type[Order]] = {
+_BODIES: Mapping[tuple[str, str], type[Query] | type[Order] | type[Apply]] = {
     ("GET", "/cluster"): ClusterQuery,
     ("GET", "/events"): EventsQuery,
     ("GET", "/logs"): LogsQuery,
@@ -45,6 +51,7 @@ _BODIES: Mapping[tuple[str, str], type[Query] | type[Order]] = {
     ("POST", "/kill"): Kill,
     ("POST", "/restart"): Restart,
     ("POST", "/reload"): ReloadOrder,
+    ("POST", "/apply"): Apply,
     ("POST", "/drain"): DrainOrder,
     ("POST", "/resume"): ResumeOrder,
     ("POST", "/dump"): DumpOrder,
@@ -72,10 +79,25 @@ def read(request: Request) -> Query | Order | Refused:
         # Every key of these has a default; the others need a body.
         return kind() if kind in (EventsQuery, LogsQuery, Stop) else _missing(where, kind)
     try:
-        body: Query | Order = frames.body(request.body, kind, where)
+        body: Query | Order | Apply = frames.body(request.body, kind, where)
     except WireError as error:
         return Refused(400, Refusal(error.what, error.where))
-    return _nonsense(body, where) or body
+    return _nonsense(body, where) or (_applicable(body, where) if isinstance(body, Apply) else body)
+
+
+def _applicable(asked: Apply, where: str) -> ApplyOrder | Refused:
+    """The config in it, if it is one that a cluster can have."""
+    try:
+        config = msgspec.json.decode(asked.config, type=Config)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return Refused(400, Refusal(f"config: {printable(str(error))}", where))
+    problems = Problems(asked.config_path, msgspec.to_builtins(config))
+    check(config, problems)
+    if lines := problems.lines():
+        more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+        return Refused(400, Refusal(f"{lines[0]}{more}", mend="`primectl check` says all that is wrong with a file"))
+    folders = asked.config_path, asked.import_path
+    return ApplyOrder(config, *folders, asked.dry_run, asked.timeout_s, asked.keep_sizes)
 
 
 def _missing(where: str, kind: type[Struct]) -> Refused:
@@ -90,7 +112,7 @@ def _nonsense(body: Struct, where: str) -> Refused | None:
         if isinstance(value, float) and not (isfinite(value) and 0 <= value <= LONGEST_S):
             what = f"{field.name}: expected seconds from 0 to {LONGEST_S:.0f}, got {value}"
             return Refused(400, Refusal(what, where))
-        if isinstance(value, str) and len(value) > NAME_LENGTH:
+        if isinstance(value, str) and len(value) > (PATH_LENGTH if field.name.endswith("_path") else NAME_LENGTH):
             return Refused(400, Refusal(f"{field.name} is {len(value)} characters long", where))
     return None
 

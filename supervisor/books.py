@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
+
+from msgspec import structs
 
 from primectl.config.model import Config
 from primectl.wire.control import Readiness
@@ -14,7 +17,7 @@ from supervisor import plan
 from supervisor.aggregate import FrontFigures, PoolFigures
 from supervisor.desk import Desk
 from supervisor.drains import PoolDrain
-from supervisor.events import SUPERVISOR, EssentialFailure, Kind, StartFailure
+from supervisor.events import SUPERVISOR, EssentialFailure, Kind, ListenersBound, ListenersRefused, StartFailure
 from supervisor.generations import Generations
 from supervisor.lifecycle import READY, ProcessState
 from supervisor.memory import Memory, PoolMemory, Sized
@@ -23,12 +26,32 @@ from supervisor.restart import DeadlyRequests
 from supervisor.stopping import Stopping
 
 
+class Closing(IntEnum):
+    """How much of a pool that ends is to leave."""
+
+    WORKERS = 0
+    """Those who work; the proxy waits for them."""
+    WHOLE = 1
+
+
 class Books:
     """Processes by id, for each pool its size, its figures and its drains, and what is under way."""
 
-    def __init__(self, config: Config, pid: int, next_command: Callable[[], int], first_operation: int = 1) -> None:
+    def __init__(
+        self,
+        config: Config,
+        pid: int,
+        next_command: Callable[[], int],
+        first_operation: int = 1,
+        config_path: str = "",
+        import_path: str = "",
+    ) -> None:
         """`pid` is the supervisor's own; `first_operation` numbers the first order."""
         self.config = config
+        """The one that counts; `adopt` puts another in its place, and nobody else keeps one."""
+        self.config_path = config_path
+        self.import_path = import_path
+        self.next_command = next_command
         self.state = ClusterState.STARTING
         self.began_at = 0.0
         self.listen = ""
@@ -54,6 +77,28 @@ class Books:
         self.drains = {pool: PoolDrain(pool, next_command) for pool in config.pools}
         self.front = FrontFigures()
         self.deadly = DeadlyRequests()
+        self.spare_servers: set[int] = set()
+        """Numbers of servers that stand in while others are replaced."""
+        self.closing: dict[str, Closing] = {}
+        """Pools on their way out; they stay in the config until nothing is left of them."""
+        self.binding: ListenersBound | ListenersRefused | None = None
+        """What came of the last wish for listening sockets."""
+        self.not_written = ""
+        """Why cluster.json could not be written the last time; empty when it could."""
+
+    def adopt(self, config: Config) -> None:
+        """From now on this config counts. A pool that is no longer in it must have no process left."""
+        self.config = config
+        for pool, settings in config.pools.items():
+            if pool not in self.targets:
+                self.targets[pool] = settings.workers
+                self.pools[pool] = PoolFigures()
+                self.generations[pool] = Generations(pool, forks=settings.spawn == "fork")
+                self.drains[pool] = PoolDrain(pool, self.next_command)
+        for pool in [pool for pool in self.targets if pool not in config.pools]:
+            del self.targets[pool], self.pools[pool], self.generations[pool], self.drains[pool]
+            self.closing.pop(pool, None)
+            self.sized.pop(pool, None)
 
     def enrol(self, process: str, kind: Kind, pool: str, number: int) -> Process:
         """A record for a process that has none."""
@@ -98,10 +143,13 @@ class Books:
         return {pool: zygote for pool, zygote in current.items() if zygote}
 
     def wanted(self) -> plan.Wanted:
-        """The whole cluster as operators want it."""
-        zygotes = {zygote: pool for pool, generations in self.generations.items() for zygote in generations.zygotes}
-        surge = {pool: generations.surge for pool, generations in self.generations.items() if generations.surge}
-        return plan.full(self.config, self.targets, zygotes, surge)
+        """The whole cluster as operators want it, but for what is on its way out of the config."""
+        working = {pool: generations for pool, generations in self.generations.items() if pool not in self.closing}
+        zygotes = {zygote: pool for pool, generations in working.items() for zygote in generations.zygotes}
+        surge = {pool: generations.surge for pool, generations in working.items() if generations.surge}
+        whole = plan.full(self.config, {**self.targets, **dict.fromkeys(self.closing, 0)}, zygotes, surge)
+        proxies = tuple(pool for pool in whole.proxies if self.closing.get(pool) is not Closing.WHOLE)
+        return structs.replace(whole, proxies=proxies, spare_servers=tuple(sorted(self.spare_servers)))
 
     def workers(self, pool: str) -> list[Process]:
         return [process for process in self.processes.values() if process.kind is Kind.WORKER and process.pool == pool]

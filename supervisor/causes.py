@@ -6,7 +6,19 @@ import re
 import signal
 from collections.abc import Sequence
 
-from primectl.wire.control import ALL, Drained, Dumps, Killed, Refusal, Reloaded, Restarted, Resumed, Scaled, Stopped
+from primectl.wire.control import (
+    ALL,
+    Applied,
+    Drained,
+    Dumps,
+    Killed,
+    Refusal,
+    Reloaded,
+    Restarted,
+    Resumed,
+    Scaled,
+    Stopped,
+)
 
 _ENTRY = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARN) ")
 """A log line that tells of business as usual, and so explains no end."""
@@ -61,7 +73,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-Outcome = Scaled | Killed | Restarted | Reloaded | Drained | Resumed | Dumps | Stopped | Refusal
+Outcome = Scaled | Killed | Restarted | Reloaded | Drained | Resumed | Dumps | Stopped | Refusal | Applied
 
 
 def in_words(outcome: Outcome) -> tuple[str, str, str]:
@@ -81,6 +93,9 @@ def in_words(outcome: Outcome) -> tuple[str, str, str]:
             who = "every pool" if outcome.target == ALL else outcome.target
             workers = "1 worker" if count == 1 else f"{count} workers"
             return "reloaded", outcome.target, f"{who} runs the new code: {workers}, {outcome.seconds:.2f} s"
+        case Applied():
+            made = f"{len(outcome.changes)} change{'s' * (len(outcome.changes) != 1)} made, {outcome.seconds:.2f} s"
+            return "applied", "", made if outcome.changes else "nothing to change"
         case Drained():
             return "drained", outcome.target, f"{outcome.target} holds nothing any more, {outcome.seconds:.2f} s"
         case Resumed():

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from primectl.config.model import Config
 from primectl.wire.control import (
+    Applied,
     DumpOrder,
     Kill,
     Refusal,
@@ -28,16 +29,19 @@ from primectl.wire.stats import (
 )
 from supervisor import changes, orders, picture, plan, recycling
 from supervisor.adoption import Adoption
+from supervisor.applying import planned
 from supervisor.books import Books
 from supervisor.desk import WAITERS_AT_ONCE, Entry, numbered
 from supervisor.essential import lost
 from supervisor.events import (
     Action,
     Answer,
+    ApplyOrder,
     Asked,
     Begun,
     Broadcast,
     CameUp,
+    ConfigNotWritten,
     DumpTaken,
     EssentialFailure,
     Event,
@@ -48,6 +52,8 @@ from supervisor.events import (
     Kind,
     Leave,
     Lent,
+    ListenersBound,
+    ListenersRefused,
     Looked,
     Order,
     Probed,
@@ -87,13 +93,13 @@ class Cluster:
         pid: int,
         jitter: Callable[[], float],
         first_operation: int = 1,
+        import_path: str = "",
     ) -> None:
         """`incarnation` is above that of every earlier supervisor of the cluster, and so is `first_operation`, which
         numbers the first order; `jitter` gives numbers of 0 to 1."""
         self._name = config.cluster.name
-        self._config_path = config_path
         self._out = Output()
-        self._books = Books(config, pid, self._out.next_command, first_operation)
+        self._books = Books(config, pid, self._out.next_command, first_operation, config_path, import_path)
         self._adoption = Adoption(self._books, self._out)
         self._lives = Lives(
             self._books,
@@ -183,6 +189,12 @@ class Cluster:
                 self._asked(event, now)
             case Heard():
                 self._hearing.heard(event.envelope, now)
+            case ListenersBound() | ListenersRefused():
+                self._books.binding = event
+                self._out.moved = True
+            case ConfigNotWritten():
+                self._books.not_written = event.why
+                self._out.moved = True
             case _:
                 assert_never(event)
 
@@ -419,6 +431,11 @@ class Cluster:
         """The record of this life of a process; not to be changed."""
         return self._books.current(process, incarnation)
 
+    def dry_run(self, order: ApplyOrder) -> Applied | Refusal:
+        """What applying a config would change; nothing does."""
+        plan = planned(order, self._books)
+        return plan.refusal or Applied(list(plan.changes), False, 0.0)
+
     # --- what operators see -------------------------------------------------------------------------------------------
 
     def standing(self) -> Standing:
@@ -432,7 +449,7 @@ class Cluster:
             cluster=self._name,
             state=self._books.state,
             uptime_s=now - self._books.began_at if self._begun else 0.0,
-            config=self._config_path,
+            config=self._books.config_path,
             pools=picture.pools(self._books, now),
             processes=[picture.supervisor(self._books.myself, now), *picture.processes(self._books, now)],
             front=self._books.front.snapshot(self._books.listen, now),

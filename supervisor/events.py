@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from primectl.config.model import Config
 from primectl.wire import control
 from primectl.wire.stats import ReportEnvelope, Role
 from supervisor.lifecycle import ProcessState
@@ -188,6 +189,17 @@ class DumpTaken(Struct, frozen=True):
     how: str
 
 
+class ApplyOrder(Struct, frozen=True):
+    """`control.Apply`, its config decoded and checked."""
+
+    config: Config
+    config_path: str
+    import_path: str
+    dry_run: bool = False
+    timeout_s: float = 300.0
+    keep_sizes: bool = False
+
+
 Order = (
     control.Scale
     | control.Kill
@@ -196,6 +208,7 @@ Order = (
     | control.DrainOrder
     | control.ResumeOrder
     | control.DumpOrder
+    | ApplyOrder
     | control.Stop
 )
 
@@ -208,6 +221,24 @@ class Asked(Struct, frozen=True):
     asker: Asker | None = None
     at: float = 0.0
     """Unix seconds."""
+
+
+class ListenersBound(Struct, frozen=True):
+    """`BindListeners` is done; `listen` is where clients will connect."""
+
+    listen: str
+
+
+class ListenersRefused(Struct, frozen=True):
+    """`BindListeners` cannot be done; nothing has changed."""
+
+    refusal: control.Refusal
+
+
+class ConfigNotWritten(Struct, frozen=True):
+    """`WriteConfig` has failed: cluster.json is as it was before."""
+
+    why: str
 
 
 Event = (
@@ -225,6 +256,9 @@ Event = (
     | Looked
     | DumpTaken
     | Asked
+    | ListenersBound
+    | ListenersRefused
+    | ConfigNotWritten
 )
 
 
@@ -299,6 +333,48 @@ class CloseListeners(Struct, frozen=True):
     unserved: tuple[str, ...] = ()
 
 
+class BindListeners(Struct, frozen=True):
+    """Bind sockets for so many servers, at this address or, if it is the one of now, beside those there are.
+
+    Answered by `ListenersBound` or `ListenersRefused`. What is new stands aside until `UseListeners`.
+    """
+
+    listen: str
+    processes: int
+
+
+class UseListeners(Struct, frozen=True):
+    """Servers that start from now on get what `BindListeners` has bound; the former sockets stay open."""
+
+
+class DropListeners(Struct, frozen=True):
+    """Back to the former sockets: what `BindListeners` has bound is closed."""
+
+
+class CloseFormerListeners(Struct, frozen=True):
+    """Close our copies of the former sockets: the servers that have theirs take in who waits there, and close them."""
+
+
+class KeepListeners(Struct, frozen=True):
+    """There are only so many servers any more: close our copies of the sockets of the others."""
+
+    processes: int
+
+
+class WriteConfig(Struct, frozen=True):
+    """Put this config into cluster.json, for processes that start from now on or are told to `Reread`."""
+
+    config: Config
+    config_path: str
+    import_path: str
+
+
+class RemovePool(Struct, frozen=True):
+    """Nothing is left of this pool: remove its files."""
+
+    pool: str
+
+
 class Broadcast(Struct, frozen=True):
     """Publish on `commands`."""
 
@@ -313,6 +389,7 @@ Answerable = (
     | control.Killed
     | control.Restarted
     | control.Reloaded
+    | control.Applied
     | control.Drained
     | control.Resumed
     | control.Dumps
@@ -394,6 +471,13 @@ Action = (
     | TakeDump
     | CloseZygote
     | CloseListeners
+    | BindListeners
+    | UseListeners
+    | DropListeners
+    | CloseFormerListeners
+    | KeepListeners
+    | WriteConfig
+    | RemovePool
     | Broadcast
     | Answer
     | Tell

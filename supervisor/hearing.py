@@ -18,6 +18,7 @@ from primectl.wire.stats import (
 from supervisor import health, plan
 from supervisor.adoption import Adoption
 from supervisor.aggregate import is_sound
+from supervisor.applying import Applying
 from supervisor.books import Books
 from supervisor.drains import Draining
 from supervisor.dumps import Dumping
@@ -96,9 +97,11 @@ class Hearing:
         proxy.jobs, proxy.counters = sample.done, sample.counters
         self._books.pools[proxy.pool].add(proxy.incarnation, sample, now)
         self._books.drains[proxy.pool].heard(sample)
-        self._out.moved |= self._is_draining(proxy.pool)
+        self._out.moved |= self._is_waited_for(proxy.pool)
 
     def _acknowledged(self, process: Process, command: int) -> None:
+        process.heeded = max(process.heeded, command)
+        self._out.moved |= any(isinstance(operation, Applying) for operation in self._books.desk.operations)
         if command == process.retire_command and process.state is S.DRAINING:
             process.acknowledged = True
             process.deadline = None
@@ -178,10 +181,11 @@ class Hearing:
         """In a stop nobody sends on whom he has stopped, and everybody else waits for it to leave."""
         return 0.0 if self._books.stopping is not None and process.state is S.DRAINING else STOPPED_S
 
-    def _is_draining(self, pool: str) -> bool:
-        """Whether somebody waits for a drain in this pool."""
+    def _is_waited_for(self, pool: str) -> bool:
+        """Whether somebody wants to know when this pool holds nothing."""
         return any(
-            isinstance(operation, Draining) and operation.pool == pool for operation in self._books.desk.operations
+            isinstance(operation, Applying) or (isinstance(operation, Draining) and operation.pool == pool)
+            for operation in self._books.desk.operations
         )
 
     def looked(self, event: Looked) -> None:

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from primectl.config.topology import Place
 from supervisor.cluster import Cluster
-from supervisor.listen import Listeners
+from supervisor.doors import Doors
 from supervisor.spawn import Child, Spawner
 from supervisor.statefile import Entry, State, write_state
 
@@ -26,7 +26,7 @@ class Keeping:
         place: Place,
         cluster: Cluster,
         spawner: Spawner,
-        listeners: Listeners,
+        doors: Doors,
         *,
         left: State,
         on_fault: Callable[[str], None],
@@ -35,7 +35,7 @@ class Keeping:
         self._place = place
         self._cluster = cluster
         self._spawner = spawner
-        self._listeners = listeners
+        self._doors = doors
         self._on_fault = on_fault
         self._written = State("", [])
         self._left = self._kept = left
@@ -55,7 +55,7 @@ class Keeping:
             if self._cluster.is_adopting:  # who has fallen is not told to all yet: if not by us, by the next
                 running = {(child.process, child.incarnation) for child in children}
                 processes += [entry for entry in self._left.processes if (entry.id, entry.incarnation) not in running]
-            self._kept = structs.replace(self._kept, processes=processes, listen=self._listeners.url)
+            self._kept = structs.replace(self._kept, processes=processes, listen=self._doors.url)
         self._write()
 
     def _write(self) -> None:

@@ -12,8 +12,8 @@ from primectl.config.topology import LISTENERS, Place, server_number
 from primectl.control.log import ProcessLog
 from primectl.errors import WireError
 from primectl.wire import frames
+from supervisor.doors import Doors
 from supervisor.events import Event, Lent
-from supervisor.listen import Listeners
 
 LOAN_BYTES = 4096
 
@@ -25,12 +25,12 @@ class Lending:
         self,
         loop: asyncio.AbstractEventLoop,
         place: Place,
-        listeners: Listeners,
+        doors: Doors,
         emit: Callable[[Event], None],
         log: ProcessLog,
     ) -> None:
         self._loop = loop
-        self._listeners = listeners
+        self._doors = doors
         self._emit = emit
         self._log = log
         path = Path(f"{place.sockets}/{LISTENERS}")
@@ -56,9 +56,9 @@ class Lending:
                     os.close(descriptor)
                 self._log.warn(f"ignored on {LISTENERS}, {len(data)} bytes that are no loan: {error}")
                 continue
-            if self._listeners.take(number, lent):
+            if self._doors.take(number, lent):
                 self._log.info(f"{loan.server} has lent its listening socket")
-            if self._listeners.has(number):
+            if self._doors.has(number):
                 self._emit(Lent(loan.server, loan.incarnation))
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 They stay open while a server is replaced, so connections wait in the kernel's queue instead of being refused. With
 several server processes each has a socket of its own on the same port (SO_REUSEPORT), and the kernel spreads clients.
+A single one has that option too, since others may join it later (`widened`).
 
 A supervisor that takes over from one that died has none of them at first: its servers lend theirs (`lending`).
 """
@@ -29,14 +30,20 @@ KEY = "server.listen"
 class Listeners:
     """Bound and listening sockets, one a server process."""
 
-    def __init__(self, listen: str, processes: int, *, bound: bool = False) -> None:
+    def __init__(
+        self, listen: str, processes: int, *, bound: bool = False, waiting: bool = False, own_port: int = 0
+    ) -> None:
         """`bound`: servers that an earlier supervisor has started hold the sockets already, and may lend them.
+        `waiting`: the sockets begin to listen in their servers. `own_port` is one that we have at another address.
 
         Raises StartFailed when the address is taken or not ours, ConfigError when it is none.
         """
+        self.listen = listen
+        """The address as it was asked for; `url` is where clients connect."""
         self.url = listen
         self._address = parse_listen(listen)
         self._processes = processes
+        self._backlog = 0 if waiting else BACKLOG
         self._by_server: dict[int, socket.socket] = {}
         self._inode = -1
         self._closed = False
@@ -44,9 +51,9 @@ class Listeners:
             self._note_inode()
             return
         try:
-            for server in range(1, processes + 1):
-                if not self.has(server):
-                    self._bind(server, first=server == 1)
+            for slot in range(1, processes + 1):
+                if not self.has(slot):
+                    self._bind(slot, alone=slot == 1 and self._address.port != own_port)
         except BaseException:
             self.close()
             raise
@@ -56,26 +63,58 @@ class Listeners:
         """Those that we have."""
         return list(dict.fromkeys(self._by_server.values()))
 
+    @property
+    def port(self) -> int:
+        """0 for a UNIX socket."""
+        return self._address.port
+
+    def is_at(self, listen: str) -> bool:
+        """Whether this address is the one that these sockets have, as it was asked for or as it came to be."""
+        return _place(listen) in (_place(self.listen), _place(self.url))
+
+    def widened(self, listen: str, processes: int) -> Listeners:
+        """The same sockets for so many servers, at an address of the same place; further ones wait to listen."""
+        wider = Listeners(self.url, processes, bound=True)
+        wider.listen = listen
+        wider._address = structs.replace(self._address, scheme=parse_listen(listen).scheme)
+        wider.url = str(wider._address)
+        wider._backlog = 0
+        wider._inode = self._inode
+        if self._address.scheme == "unix":
+            wider._by_server = dict.fromkeys(range(1, processes + 1), self._by_server[1]) if self._by_server else {}
+            return wider
+        wider._by_server = {slot: bound for slot, bound in self._by_server.items() if slot <= processes}
+        try:
+            for slot in range(self._processes + 1, processes + 1):
+                wider._bind(slot, alone=False)
+        except BaseException:
+            for fresh in set(wider.sockets) - set(self.sockets):
+                fresh.close()
+            raise
+        return wider
+
     def fd(self, server: int) -> int:
-        """For server number `server`, the first being 1; -1 once closed.
+        """For server number `server`, the first being 1; -1 once closed. Those above the number of servers, which stand
+        in for others, share their sockets: it begins again with the first.
 
         Where nobody has lent us a socket it is bound anew. Raises StartFailed when that cannot be.
         """
         if self._closed:
             return -1
-        if server not in self._by_server:
-            self._bind(server, first=False)
-        return self._by_server[server].fileno()
+        slot = self._slot(server)
+        if slot not in self._by_server:
+            self._bind(slot, alone=False)
+        return self._by_server[slot].fileno()
 
     def has(self, server: int) -> bool:
-        return server in self._by_server
+        return self._slot(server) in self._by_server
 
     def take(self, server: int, lent: socket.socket) -> bool:
         """Have a server's own socket. False, and it is closed, when we have one or it listens elsewhere."""
-        if self._closed or server in self._by_server or not self._is_ours(lent):
+        if self._closed or self.has(server) or not self._is_ours(lent):
             lent.close()
             return False
-        self._have(server, lent)
+        self._have(self._slot(server), lent)
         return True
 
     def close(self) -> None:
@@ -99,20 +138,24 @@ class Listeners:
                 if Path(self._address.path).lstat().st_ino == self._inode:
                     Path(self._address.path).unlink()
 
-    def _bind(self, server: int, *, first: bool) -> None:
+    def _slot(self, server: int) -> int:
+        return (server - 1) % self._processes + 1
+
+    def _bind(self, slot: int, *, alone: bool) -> None:
         address = self._address
         if address.scheme == "unix":
-            self._have(server, _bind_unix(address.path))
+            if not self._by_server:
+                self._have(slot, _bind_unix(address.path, self._backlog))
             return
-        bound = _bind_tcp(address.host, address.port, shared=self._processes > 1, first=first)
-        self._have(server, bound)
+        bound = _bind_tcp(address.host, address.port, self._backlog, alone=alone)
+        self._have(slot, bound)
         self._address = structs.replace(address, port=bound.getsockname()[1])
         self.url = str(self._address)
 
-    def _have(self, server: int, bound: socket.socket) -> None:
+    def _have(self, slot: int, bound: socket.socket) -> None:
         # One path is one socket: all servers accept from it.
         shared = self._address.scheme == "unix"
-        self._by_server.update(dict.fromkeys(range(1, self._processes + 1), bound) if shared else {server: bound})
+        self._by_server.update(dict.fromkeys(range(1, self._processes + 1), bound) if shared else {slot: bound})
         self._note_inode()
 
     def _note_inode(self) -> None:
@@ -129,20 +172,26 @@ class Listeners:
         return isinstance(name, tuple) and bool(name[1] == self._address.port)
 
 
-def _bind_tcp(host: str, port: int, *, shared: bool, first: bool) -> socket.socket:
+def _place(listen: str) -> tuple[str, int, str]:
+    address = parse_listen(listen)
+    return address.host, address.port, address.path
+
+
+def _bind_tcp(host: str, port: int, backlog: int, *, alone: bool) -> socket.socket:
+    """`alone`: nobody shall be at that port, not even who would share it. It listens if there is a backlog."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG * (host == "localhost")
         )[0]
     except socket.gaierror as error:
         raise StartFailed(f'"{host}" is no address of this machine: {error.strerror}', KEY) from None
-    if shared and first and port:
+    if alone and port:
         # SO_REUSEPORT would join a stranger's socket that has it too; without it, bind tells that somebody is there.
-        _open_tcp(family, address, shared=False).close()
-    return _open_tcp(family, address, shared=shared)
+        _open_tcp(family, address, 0, shared=False).close()
+    return _open_tcp(family, address, backlog, shared=True)
 
 
-def _open_tcp(family: int, address: tuple[object, ...], *, shared: bool) -> socket.socket:
+def _open_tcp(family: int, address: tuple[object, ...], backlog: int, *, shared: bool) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -152,7 +201,8 @@ def _open_tcp(family: int, address: tuple[object, ...], *, shared: bool) -> sock
             # "::" means every address of the machine, IPv4 included, whatever bindv6only says.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         bound.bind(address)
-        bound.listen(BACKLOG)
+        if backlog:
+            bound.listen(backlog)
         bound.setblocking(False)
     except OSError as error:
         bound.close()
@@ -161,7 +211,7 @@ def _open_tcp(family: int, address: tuple[object, ...], *, shared: bool) -> sock
     return bound
 
 
-def _bind_unix(path: str) -> socket.socket:
+def _bind_unix(path: str, backlog: int) -> socket.socket:
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise StartFailed(f"{path} is there already and no socket", KEY, "Choose another path, or remove it")
@@ -171,7 +221,8 @@ def _bind_unix(path: str) -> socket.socket:
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         bound.bind(path)
-        bound.listen(BACKLOG)
+        if backlog:
+            bound.listen(backlog)
         bound.setblocking(False)
     except OSError as error:
         bound.close()

@@ -327,9 +327,10 @@ class Lives:
             timeout_s = self._drain_s(now) if process.kind is Kind.SERVER else None
             self._out.add(Broadcast(process_topic(process.id), Retire(process.retire_command, timeout_s)))
 
-    def _drain_s(self, now: float) -> float:
+    def _drain_s(self, now: float) -> float | None:
+        """How long a server may drain: one that is replaced as long as a request may take."""
         if self._books.stopping is None:
-            return self._books.config.supervisor.stop_timeout
+            return None
         return max(0.0, self._books.stopping.deadline - now)
 
     def _force(self, process: Process, now: float) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from primectl.wire.control import (
+    Applied,
     Drained,
     Dumps,
     Killed,
@@ -39,7 +40,7 @@ class Result(Struct, frozen=True):
     it, where that does not follow from the body."""
 
     status: int
-    body: Scaled | Killed | Restarted | Reloaded | Drained | Resumed | Dumps | Stopped | Refusal
+    body: Scaled | Killed | Restarted | Reloaded | Drained | Resumed | Dumps | Stopped | Refusal | Applied
     kind: str = ""
 
 

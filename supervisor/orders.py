@@ -19,10 +19,11 @@ from primectl.wire.control import (
 )
 from primectl.wire.stats import ClusterState
 from supervisor import plan
+from supervisor.applying import Applying, planned
 from supervisor.books import Books
 from supervisor.drains import Draining, PoolDrain, Resuming
 from supervisor.dumps import Dumping
-from supervisor.events import SUPERVISOR, Action, Asked, Broadcast, Kind, Tell
+from supervisor.events import SUPERVISOR, Action, ApplyOrder, Asked, Broadcast, Kind, Tell
 from supervisor.lifecycle import ProcessState as S
 from supervisor.memory import Sized
 from supervisor.operations import Killing, Operation, Rolling, Scaling
@@ -46,7 +47,7 @@ class Refused(NamedTuple):
     refusal: Refusal
 
 
-TakesTime = Scale | Kill | Restart | ReloadOrder | DrainOrder | ResumeOrder | DumpOrder
+TakesTime = Scale | Kill | Restart | ReloadOrder | DrainOrder | ResumeOrder | DumpOrder | ApplyOrder
 
 
 def accept(order: TakesTime, asked: Asked, books: Books, command: Callable[[], int], now: float) -> Accepted | Refused:
@@ -64,6 +65,8 @@ def accept(order: TakesTime, asked: Asked, books: Books, command: Callable[[], i
             return _restart(order, asked, books, now)
         case ReloadOrder():
             return _reload(order, asked, books, now)
+        case ApplyOrder():
+            return _apply(order, asked, books, now)
         case DrainOrder():
             return _drain(order, asked, books, now)
         case ResumeOrder():
@@ -148,6 +151,18 @@ def _dumpable(target: str, books: Books, now: float) -> list[Process] | Refused:
         return [named]
     found = _addressed(target, books, now)
     return found if isinstance(found, Refused) else [books.processes[name] for name in found.processes]
+
+
+def _apply(order: ApplyOrder, asked: Asked, books: Books, now: float) -> Accepted | Refused:
+    """Refused at once is what cannot be by itself; what it comes to is seen when it begins."""
+    impossible = planned(order, books).refusal
+    if impossible is not None:
+        return Refused(409, impossible)
+    if books.state is not ClusterState.RUNNING:
+        mend = "Apply the file when it is running"
+        return Refused(409, Refusal(f"cluster {books.config.cluster.name} is {books.state}", mend=mend))
+    told = Tell("apply", books.config.cluster.name, f"apply {order.config_path}", asked.operator)
+    return Accepted(Applying(order, books, now), [told], [])
 
 
 def _addressed(target: str, books: Books, now: float) -> plan.Target | Refused:

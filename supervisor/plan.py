@@ -27,6 +27,8 @@ class Wanted(Struct, frozen=True):
     zygotes: Mapping[str, str] = {}
     targets: Mapping[str, int] = {}
     surge: Mapping[str, int] = {}
+    spare_servers: tuple[int, ...] = ()
+    """Numbers of further servers, which stand in for others."""
 
 
 class Seen(Struct, frozen=True):
@@ -135,7 +137,7 @@ def _may_start(seen: Seen, now: float) -> bool:
 
 
 def _members(wanted: Wanted, observed: Sequence[Seen]) -> list[Start]:
-    members = [Start(server_id(n), Kind.SERVER, "", n) for n in range(1, wanted.servers + 1)]
+    members = [Start(server_id(n), Kind.SERVER, "", n) for n in (*range(1, wanted.servers + 1), *wanted.spare_servers)]
     members += [Start(proxy_id(pool), Kind.PROXY, pool, 0) for pool in wanted.proxies]
     members += [Start(zygote, Kind.ZYGOTE, pool, 0) for zygote, pool in wanted.zygotes.items()]
     for pool, target in wanted.targets.items():

@@ -45,6 +45,7 @@ class Process:
         "generation",
         "health",
         "heard_at",
+        "heeded",
         "hello_at",
         "id",
         "incarnation",
@@ -111,6 +112,8 @@ class Process:
         self.deadline: float | None = None
         """When the cluster must look at it: not READY in time, due for a retry, deaf to a command."""
         self.hello_at: float | None = None
+        self.heeded = 0
+        """The last command that it has acknowledged."""
         """When to repeat HELLO; None before it listens and once it is READY."""
         self.timed_out = False
         self.forced = False

@@ -142,6 +142,11 @@ class Reloading:
             self._rests_until = now + pace_s
         return self._rests_until is None
 
+    def abandon(self, why: str, processes: Processes) -> None:
+        """Turn round for a reason from outside, if that can still be."""
+        if self._phase is Phase.FORTH:
+            self._turn_round(_Fault(why, self.pool, ()), processes)
+
     # --- back ---------------------------------------------------------------------------------------------------------
 
     def _fault(self, processes: Processes) -> _Fault | None:

@@ -27,32 +27,42 @@ from primectl.control.child import log_limits
 from primectl.control.log import ProcessLog
 from primectl.errors import ConfigError, StartFailed
 from primectl.wire import frames
-from primectl.wire.control import ALL, ReloadOrder, Reply, Request, Stop, Stopped
+from primectl.wire.control import ALL, Refusal, ReloadOrder, Reply, Request, Stop, Stopped
 from primectl.wire.stats import STATE, ClusterSnapshot, EventPublished, ReportEnvelope, SnapshotPublished
 from supervisor import adopt, api, kernel, runtime, sharing
 from supervisor.channel import EVENTS, LOGS, SNAPSHOTS, Channel
 from supervisor.cluster import Cluster
+from supervisor.doors import Doors
 from supervisor.eventlog import EventLog
 from supervisor.events import (
     SUPERVISOR,
     Action,
     Answer,
+    ApplyOrder,
     Asked,
     Asker,
     Begun,
+    BindListeners,
     Broadcast,
     CameUp,
+    CloseFormerListeners,
     CloseListeners,
     CloseZygote,
+    ConfigNotWritten,
+    DropListeners,
     EssentialFailure,
     Event,
     Exec,
     Exited,
     Fork,
     Heard,
+    KeepListeners,
     Kind,
     Leave,
+    ListenersBound,
+    ListenersRefused,
     Look,
+    RemovePool,
     ShowProgress,
     Signal,
     SignalStray,
@@ -62,6 +72,8 @@ from supervisor.events import (
     TakeDump,
     Tell,
     Ticked,
+    UseListeners,
+    WriteConfig,
 )
 from supervisor.examine import Examiner
 from supervisor.hangup import Meaning, Terminal
@@ -153,7 +165,7 @@ def serve(
         estate = _take_over(place, config, log, clock)
         wanted, cluster = cluster, cluster if estate is None or estate.cluster is None else estate.cluster
         try:
-            listeners = _listeners(cluster.config.server, estate)
+            doors = Doors(_listeners(cluster.config.server, estate))
         except (ConfigError, StartFailed) as error:
             log.error(str(error))
             clean = estate is None
@@ -166,13 +178,13 @@ def serve(
             log.warn("the config has changed since the cluster was started, which goes on as it was; `primectl apply`")
         hooks = Hooks(on_progress, on_ready, report)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            supervisor = Supervisor(cluster, listeners, log, clock, runner.get_loop(), hooks, programs, estate, watch)
+            supervisor = Supervisor(cluster, doors, log, clock, runner.get_loop(), hooks, programs, estate, watch)
             try:
                 outcome = runner.run(supervisor.run())
             except Exception:
                 log.error("the supervisor failed; its processes go on", traceback.format_exc())
                 return FAULT
-        listeners.remove()
+        doors.remove()
         clean = True
         if isinstance(outcome, StartFailure):
             mend = f"`primectl logs {outcome.process}` or {place.log_file(outcome.process)} tells more"
@@ -185,7 +197,7 @@ def serve(
         return 0
     finally:
         if clean:
-            runtime.remove_files(place, cluster.config, lock)
+            runtime.remove_files(place, lock)
         else:
             lock.release()
 
@@ -206,7 +218,9 @@ def _listeners(server: ServerConfig, estate: adopt.Estate | None) -> Listeners:
     """Bound, unless servers that live have them. Where none does, they are bound where clients have known them."""
     if estate is None:
         return Listeners(server.listen, server.processes)
-    return Listeners(estate.state.listen or server.listen, server.processes, bound=estate.has_server)
+    found = Listeners(estate.state.listen or server.listen, server.processes, bound=estate.has_server)
+    found.listen = server.listen
+    return found
 
 
 def _first_incarnation(clock: Clock, estate: adopt.Estate | None) -> int:
@@ -222,7 +236,7 @@ class Supervisor:
     def __init__(
         self,
         cluster: ClusterFile,
-        listeners: Listeners,
+        doors: Doors,
         log: ProcessLog,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
@@ -233,8 +247,7 @@ class Supervisor:
     ) -> None:
         """`estate` is what an earlier supervisor has left and this one takes over."""
         self._place = cluster.place
-        self._config = cluster.config
-        self._listeners = listeners
+        self._doors = doors
         self._log = log
         self._clock = clock
         self._loop = loop
@@ -265,7 +278,7 @@ class Supervisor:
                 opened.callback(watched.close)
                 log.info(f"watches {', '.join(watched.folders)}: changed code is reloaded")
             self._closing = opened.pop_all()
-        self._spawner = Spawner(loop, cluster, listeners, self._emit, programs, kernel.raise_open_files(), log)
+        self._spawner = Spawner(loop, cluster, doors, self._emit, programs, kernel.raise_open_files(), log)
         self._zygotes = Zygotes(loop, self._spawner, self._place.log_file, self._emit, log)
         self._stack_files = StackFiles(loop, self._place, self._spawner, self._emit)
         self._examiner = Examiner(self._place, clock)
@@ -283,6 +296,7 @@ class Supervisor:
         self._cluster = Cluster(
             cluster.config,
             config_path=cluster.config_path,
+            import_path=cluster.import_path,
             dead_letters_file=self._place.dead_letters_file,
             incarnation=_first_incarnation(clock, estate),
             pid=os.getpid(),
@@ -293,11 +307,11 @@ class Supervisor:
             self._place,
             self._cluster,
             self._spawner,
-            listeners,
+            doors,
             left=State(kernel.boot_id(), [], began=clock.wall()) if estate is None else estate.state,
             on_fault=self._on_state_fault,
         )
-        self._lending = None if estate is None else Lending(loop, self._place, listeners, self._emit, log)
+        self._lending = None if estate is None else Lending(loop, self._place, doors, self._emit, log)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -348,8 +362,8 @@ class Supervisor:
     def _begin(self) -> Event:
         """A cluster of our own, or one that runs already."""
         if self._estate is None:
-            return Begun(self._listeners.url)
-        event = adopt.took_over(self._estate, self._listeners.url, self._clock)
+            return Begun(self._doors.url)
+        event = adopt.took_over(self._estate, self._doors.url, self._clock)
         for survivor in self._estate.hand_over():
             self._spawner.adopt(survivor)
             self._probe.add(survivor.entry.id, survivor.entry.incarnation, survivor.entry.pid)
@@ -426,7 +440,22 @@ class Supervisor:
             case CloseZygote():
                 self._zygotes.close(action)
             case CloseListeners():
-                self._last_call = LastCall(self._loop, self._listeners, action.unserved)
+                self._doors.close_others()
+                self._last_call = LastCall(self._loop, self._doors.listeners, action.unserved)
+            case BindListeners():
+                self._emit(self._bound(action))
+            case UseListeners():
+                self._doors.use()
+            case DropListeners():
+                self._doors.drop()
+            case CloseFormerListeners():
+                self._doors.close_former()
+            case KeepListeners():
+                self._doors.keep(action.processes)
+            case WriteConfig():
+                self._write_config(action)
+            case RemovePool():
+                runtime.remove_pool(self._place, action.pool)
             case Answer():
                 self._reply(action.asker, action.status, action.body)
             case Tell():
@@ -440,6 +469,33 @@ class Supervisor:
                 self._awake.set()
             case _:
                 assert_never(action)
+
+    def _bound(self, order: BindListeners) -> ListenersBound | ListenersRefused:
+        try:
+            return ListenersBound(self._doors.bind(order.listen, order.processes))
+        except (ConfigError, StartFailed) as error:
+            return ListenersRefused(Refusal(error.what, error.where, error.mend))
+
+    def _write_config(self, order: WriteConfig) -> None:
+        """Where the disk is full the old one stays, for the processes as for us."""
+        cluster = ClusterFile(self._place, order.config, order.config_path, order.import_path)
+        try:
+            sharing.open_folders(self._place, order.config)
+            runtime.write_cluster_file(cluster)
+        except ConfigError as error:
+            self._emit(ConfigNotWritten(error.what))
+            return
+        except OSError as error:
+            self._log.error(f"{self._place.cluster_file} cannot be written: {error.strerror}")
+            self._emit(ConfigNotWritten(error.strerror or str(error)))
+            return
+        self._spawner.cluster = cluster
+        self._log.configure(log_limits(order.config.supervisor))
+
+    @property
+    def _config(self) -> Config:
+        """The one that counts."""
+        return self._spawner.cluster.config
 
     def _tell(self, tell: Tell) -> None:
         self._eventlog.add(self._clock.wall(), tell)
@@ -500,6 +556,9 @@ class Supervisor:
         if isinstance(asked, api.Refused):
             self._channel.count("requests_refused")
             self._reply(asker, asked.status, asked.refusal)
+        elif isinstance(asked, ApplyOrder) and asked.dry_run:
+            found = self._cluster.dry_run(asked)
+            self._reply(asker, 409 if isinstance(found, Refusal) else 200, found)
         elif isinstance(asked, api.Query):
             self._questions.ask(asker, asked)
         else:
@@ -590,4 +649,4 @@ class Supervisor:
         if self._lending is not None:
             self._lending.close()
         self._closing.close()
-        self._listeners.close()
+        self._doors.close()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 
-from primectl.config.model import Config
 from primectl.config.topology import (
     BEGUN,
     COMMANDS,
@@ -24,11 +23,11 @@ from primectl.config.topology import (
     loopback,
     pool_in,
     pool_out,
-    server_ids,
 )
 from primectl.errors import CommandRefused, ConfigError
 
 PRIVATE = 0o700
+SOCKETS = (COMMANDS, STATS, FEED, CONTROL, LISTENERS)
 
 
 def prepare_folders(place: Place) -> None:
@@ -119,17 +118,20 @@ def write_cluster_file(cluster: ClusterFile) -> None:
     write_atomically(cluster.place.cluster_file, msgspec.json.encode(cluster))
 
 
-def socket_names(config: Config) -> list[str]:
-    """Every socket file that a cluster may have; a process that was killed leaves its own behind."""
-    pools = [name(pool) for pool in config.pools for name in (pool_in, pool_out)]
-    return [COMMANDS, STATS, FEED, CONTROL, LISTENERS, *pools, *(loopback(server) for server in server_ids(config))]
+def remove_pool(place: Place, pool: str) -> None:
+    """The files of a pool that is no more; who was killed leaves them behind."""
+    sockets = [Path(place.sockets, name) for name in (pool_in(pool), pool_out(pool))]
+    for path in (*sockets, *Path(place.runtime).glob(f"{pool}.*{BEGUN}")):
+        path.unlink(missing_ok=True)
 
 
-def remove_files(place: Place, config: Config, lock: Lock) -> None:
+def remove_files(place: Place, lock: Lock) -> None:
     """After a clean stop: nothing of the cluster is left but its logs. The lock goes last."""
-    sockets = socket_names(config)
-    for path in (place.cluster_file, place.state_file, *(f"{place.sockets}/{name}" for name in sockets)):
-        Path(path).unlink(missing_ok=True)
+    fixed = (place.cluster_file, place.state_file, *(f"{place.sockets}/{name}" for name in SOCKETS))
+    # Pools and servers come and go while a cluster runs, so their files are known by their names only.
+    made = [path for names in (pool_in("*"), pool_out("*"), loopback("*")) for path in Path(place.sockets).glob(names)]
+    for path in (*map(Path, fixed), *made):
+        path.unlink(missing_ok=True)
     for kind in (BEGUN, DUMP):
         for left in Path(place.runtime).glob(f"*{kind}"):
             left.unlink(missing_ok=True)

@@ -19,9 +19,9 @@ from primectl.control.log import ProcessLog
 from primectl.errors import ConfigError, StartFailed
 from supervisor import kernel, sharing
 from supervisor.adopt import Alive, is_of_cluster
+from supervisor.doors import Doors
 from supervisor.events import Event, Exec, Exited, Kind, Spawned
 from supervisor.leftbehind import LeftBehind
-from supervisor.listen import Listeners
 from supervisor.logread import lines_of_life, size
 from supervisor.oom import OomKills
 
@@ -72,7 +72,7 @@ class Spawner:
         self,
         loop: asyncio.AbstractEventLoop,
         cluster: ClusterFile,
-        listeners: Listeners,
+        doors: Doors,
         emit: Callable[[Event], None],
         programs: Programs,
         open_files: kernel.Limit,
@@ -82,9 +82,10 @@ class Spawner:
         self._loop = loop
         self._open_files = open_files
         self._programs = programs
-        self._cluster = cluster
+        self.cluster = cluster
+        """What cluster.json says; replaced with it."""
         self._place = cluster.place
-        self._listeners = listeners
+        self._doors = doors
         self._emit = emit
         self._children: dict[tuple[str, int], Child] = {}
         self._pids: set[int] = set()
@@ -104,7 +105,7 @@ class Spawner:
         inherited = -1
         if order.kind is Kind.SERVER:
             try:
-                inherited = self._listeners.fd(server_number(order.process))
+                inherited = self._doors.fd(server_number(order.process))
             except StartFailed as error:
                 self._emit(Exited(order.process, order.incarnation, None, (str(error),)))
                 return
@@ -120,7 +121,7 @@ class Spawner:
         argv = [sys.executable, *program, "--cluster-file", self._place.cluster_file, *options]
         # A pool's env is for its handler; the proxy runs none.
         runs_handlers = order.kind in (Kind.WORKER, Kind.ZYGOTE)
-        pool = self._cluster.config.pools[order.pool] if runs_handlers else None
+        pool = self.cluster.config.pools[order.pool] if runs_handlers else None
         env = {} if pool is None else pool.env
         malloc = ARENAS if runs_handlers else {**ARENAS, **THRESHOLDS}
         actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
@@ -151,13 +152,13 @@ class Spawner:
     def hand_over(self, process: str, kind: Kind, pool: str) -> None:
         """Before a process starts, which may be another user's. One that then lacks something says so itself."""
         try:
-            sharing.hand_over(self._cluster, process, kind, pool)
+            sharing.hand_over(self.cluster, process, kind, pool)
         except (OSError, ConfigError) as error:
             self._log.warn(f"the files of {process} cannot be given to its user: {error}")
 
     def can_be(self, pool: str, pid: int) -> bool:
         """Whether a process may be a worker of this pool: another user's zygote is believed of that user's only."""
-        uid = sharing.worker_uid(self._cluster, Kind.WORKER, pool)
+        uid = sharing.worker_uid(self.cluster, Kind.WORKER, pool)
         return uid is None or kernel.user_of(pid) in (uid, None)
 
     def watch(self, process: str, incarnation: int, kind: Kind, pool: str, pid: int, log_from: int) -> None:

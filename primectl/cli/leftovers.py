@@ -22,7 +22,7 @@ def clean_up(place: Place) -> list[str]:
     with adopt.Estate(place) as estate:
         ended = estate.end(SystemClock())
     listen.clear(estate.state.listen)
-    runtime.remove_files(place, read_config(place), lock)
+    runtime.remove_files(place, lock)
     return ended
 
 

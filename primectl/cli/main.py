@@ -23,8 +23,8 @@ from primectl.cli.terminal import silence_stdout, tell
 from primectl.errors import ConfigError, PrimectlError
 
 COMMANDS = (
-    "init", "check", "schema", "up", "down", "ps", "scale", "kill", "restart", "reload", "drain", "resume", "dump",
-    "logs", "events", "top", "tui", "unit",
+    "init", "check", "schema", "up", "down", "ps", "scale", "kill", "restart", "reload", "apply", "drain", "resume",
+    "dump", "logs", "events", "top", "tui", "unit",
 )  # fmt: skip
 """In the order of the help; each is the function of that name in the module of that name."""
 INTERRUPTED = 130

@@ -8,7 +8,19 @@ from typing import Any
 
 import msgspec
 
-from primectl.wire.control import Drained, Dumps, Killed, ProcessDump, Reloaded, Restarted, Resumed, Scaled, Stopped
+from primectl.wire.control import (
+    Applied,
+    Drained,
+    Dumps,
+    Killed,
+    PlannedChange,
+    ProcessDump,
+    Reloaded,
+    Restarted,
+    Resumed,
+    Scaled,
+    Stopped,
+)
 from primectl.wire.stats import ClusterSnapshot, Event
 from tui.present import units
 from tui.present.clean import cells, clean, cut
@@ -35,7 +47,8 @@ _DIGITS = {
 }
 """Decimals of a figure in JSON: as many as are measured, so that 0.1 does not read 0.10000000149."""
 _PAINT = re.compile(r"(\x1b\[[0-9;]*m)")
-_LEFT = frozenset({"POOL", "PROCESS", "ROLE", "STATE"})
+PLAN_HEADERS = ("KEY", "NOW", "FILE", "WHAT IT DOES")
+_LEFT = frozenset({*PLAN_HEADERS, "POOL", "PROCESS", "ROLE", "STATE"})
 _SGR = {
     "running": "32",
     "ok": "32",
@@ -190,6 +203,16 @@ def reloaded_text(reloaded: Reloaded) -> str:
     """Which workers run the new code; for a pool without any, that the next ones will."""
     who = name_list(reloaded.processes) or "its next workers run the new code"
     return f"reloaded {clean(reloaded.target)} in {reloaded.seconds:.2f} s: {who}"
+
+
+def plan_text(changes: Sequence[PlannedChange]) -> str:
+    """A line for each key: what is, what shall be, what that does."""
+    rows = [tuple(map(clean, (change.key, change.before, change.after, change.effect))) for change in changes]
+    return "\n".join(table(PLAN_HEADERS, rows, colour=False))
+
+
+def applied_text(cluster: str, applied: Applied) -> str:
+    return f"applied {units.plural(len(applied.changes), 'change')} to cluster {cluster} in {applied.seconds:.2f} s"
 
 
 def drained_text(drained: Drained) -> str:

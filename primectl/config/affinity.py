@@ -37,6 +37,10 @@ class Affinity:
         self._told: set[str] = set()
         self.errors = 0
 
+    def is_for(self, config: Config) -> bool:
+        """Whether this config has the same functions."""
+        return self._entries == {name: pool.affinity for name, pool in config.pools.items() if pool.affinity}
+
     def load(self, pools: Iterable[str]) -> None:
         """Import the functions of these pools now, rather than with their first job."""
         for pool in pools:

@@ -59,6 +59,17 @@ def read_cluster_file(path: str) -> ClusterFile:
     return msgspec.json.decode(Path(path).read_bytes(), type=ClusterFile)
 
 
+def reread(me: Child) -> ClusterFile | None:
+    """cluster.json as it is now, whose bounds the log takes; None, and the log says why, where it cannot be read."""
+    try:
+        cluster = read_cluster_file(me.cluster.place.cluster_file)
+    except (OSError, msgspec.MsgspecError) as error:
+        me.log.error(f"{me.cluster.place.cluster_file} cannot be read: {error}")
+        return None
+    me.log.configure(log_limits(cluster.config.supervisor))
+    return cluster
+
+
 def become(cluster: ClusterFile, process: str, incarnation: int, umask: int = PRIVATE) -> Child:
     """Take the name, the log file and the signals of a process of the cluster; `umask` is for what a handler makes.
 

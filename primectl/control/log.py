@@ -76,6 +76,10 @@ class ProcessLog:
             os.close(fd)
         self._first_at = rotation.first_written(self._fd)
 
+    def configure(self, limits: Limits) -> None:
+        """Other bounds, from the next `tend` on."""
+        self._limits = limits
+
     def _direct(self, fd: int) -> None:
         if fd != self._fd:
             os.dup2(fd, self._fd, inheritable=False)

@@ -63,6 +63,12 @@ class GivenUp:
                 self.dropped += len(answers) - KEPT
                 del answers[:-KEPT]
 
+    def server_gone(self, process: str) -> None:
+        """Nobody is called there for now; one that comes back is found again."""
+        socket = self._loopbacks.pop(process, None)
+        if socket is not None:
+            socket.close()
+
     def log_refusals(self) -> None:
         """One line for all of a kind since the last time: a pool without workers refuses thousands a second."""
         for detail, count in self._refused.items():

@@ -45,6 +45,10 @@ class Book:
 
     # --- coming -------------------------------------------------------------------------------------------------------
 
+    def deal_alone(self, alone: bool) -> None:
+        """Whether jobs that come from now on are to be dealt alone."""
+        self._alone = alone
+
     def arrive(self, jobs: list[WireJob], now: float) -> None:
         """Jobs join the end of the line."""
         by_request, cancelled, line, alone = self.by_request, self._cancelled, self._line, self._alone

@@ -28,6 +28,12 @@ class CalledOff:
         self._waiting: deque[tuple[float, Address, JobId]] = deque()
         """By the time at which the worker is stuck: in order, since `kill_after` is one for all."""
 
+    def configure(self, kill_after: float) -> None:
+        """Another time to let go, for those who have been told already as well."""
+        by = kill_after - self._kill_after
+        self._kill_after = kill_after
+        self._waiting = deque((at + by, address, job) for at, address, job in self._waiting)
+
     def next_look(self) -> float:
         due = max(self._book.due, self._look_from)
         return min(due, self._waiting[0][0]) if self._waiting else due

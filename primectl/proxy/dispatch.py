@@ -128,6 +128,28 @@ class Dispatch:
         self._service_s = 0.0
         self._latency = Histogram()
 
+    def configure(
+        self,
+        now: float,
+        *,
+        prefetch: int | None,
+        max_queue: int,
+        max_attempts: int,
+        retry: bool | None,
+        kill_after: float,
+        worker_timeout: float,
+        request_timeout: float,
+    ) -> None:
+        """Other settings from now on; what is queued and held stays."""
+        self._prefetch = prefetch
+        self._max_queue = max_queue
+        self._retry = retry
+        self._request_timeout = request_timeout
+        self._book.deal_alone(retry is False)
+        self._rules = LossRules(max_attempts, retry)
+        self._called_off.configure(kill_after)
+        self._unserved.configure(worker_timeout, now)
+
     @property
     def full(self) -> bool:
         """Whether the shell has to stop reading `in`: the queue is at its bound."""

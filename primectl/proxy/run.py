@@ -15,12 +15,14 @@ import errno
 import os
 import signal
 from pathlib import Path
+from typing import TypedDict
 
 import uvloop
 import zmq
 from msgspec import structs
 
 from primectl.clock import SystemClock
+from primectl.config.model import Config
 from primectl.config.topology import BEGUN, pool_in, pool_out
 from primectl.control import child
 from primectl.control.begun import read_begun
@@ -56,7 +58,7 @@ from primectl.proxy.events import (
     WorkerSpoke,
 )
 from primectl.wire import frames
-from primectl.wire.control import Command, Drain, KillNow, ProcessGone, Resume, Retire, Roster
+from primectl.wire.control import Command, Drain, KillNow, ProcessGone, Reread, Resume, Retire, Roster
 from primectl.wire.job import URGENT, Announce, Cancel, Goodbye, Jobs, JobsAgain, WhoIsThere, request_name
 from primectl.wire.stats import Acknowledged, ProxySample, Role, WorkerStuck
 
@@ -85,20 +87,11 @@ class Proxy:
     def __init__(self, me: child.Child, pool: str, loop: asyncio.AbstractEventLoop) -> None:
         config = me.cluster.config
         place = me.cluster.place
-        settings = config.pools[pool]
         self._me = me
         self._pool = pool
         self._loop = loop
         self._clock = SystemClock()
-        self._dispatch = Dispatch(
-            prefetch=None if settings.prefetch == "auto" else settings.prefetch,
-            max_queue=settings.max_queue,
-            max_attempts=settings.max_attempts,
-            retry={"idempotent": None, "always": True, "never": False}[settings.retry],
-            kill_after=settings.kill_after,
-            worker_timeout=settings.worker_timeout,
-            request_timeout=config.server.request_timeout,
-        )
+        self._dispatch = Dispatch(**_rules(config, pool))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._in = open_socket(self._context, zmq.ROUTER, queue=BATCH_QUEUE)
         self._out = open_socket(self._context, zmq.ROUTER, queue=BATCH_QUEUE, linger_ms=200)
@@ -370,6 +363,7 @@ class Proxy:
         for command in commands:
             now = self._clock.monotonic()
             if isinstance(command, ProcessGone):
+                self._given_up.server_gone(command.process)
                 self._turn()  # its last words first: what it has finished is not run again
                 begun = self._notes(command.process, command.incarnation)
                 lost = WorkerLost(command.process, command.incarnation, begun)
@@ -383,10 +377,19 @@ class Proxy:
             elif isinstance(command, Retire):
                 self._reporter.publish(Acknowledged(command.command))
                 self._retire()
+            elif isinstance(command, Reread):
+                self._reread()
+                self._reporter.publish(Acknowledged(command.command))
             elif isinstance(command, KillNow):
                 os._exit(0)
         if commands:
             self._again()
+
+    def _reread(self) -> None:
+        """The pool's settings as cluster.json has them now; those of a pool that is no more stay."""
+        cluster = child.reread(self._me)
+        if cluster is not None and self._pool in cluster.config.pools:
+            self._dispatch.configure(self._clock.monotonic(), **_rules(cluster.config, self._pool))
 
     def _retire(self) -> None:
         """Leave once nothing is here. Where work never ceases, a successor takes it over after a moment."""
@@ -437,6 +440,31 @@ class Proxy:
         for socket in (self._in, self._out, self._ends):
             socket.close()
         self._context.term()
+
+
+class _Rules(TypedDict):
+    """What `Dispatch` wants to know of the config."""
+
+    prefetch: int | None
+    max_queue: int
+    max_attempts: int
+    retry: bool | None
+    kill_after: float
+    worker_timeout: float
+    request_timeout: float
+
+
+def _rules(config: Config, pool: str) -> _Rules:
+    settings = config.pools[pool]
+    return {
+        "prefetch": None if settings.prefetch == "auto" else settings.prefetch,
+        "max_queue": settings.max_queue,
+        "max_attempts": settings.max_attempts,
+        "retry": {"idempotent": None, "always": True, "never": False}[settings.retry],
+        "kill_after": settings.kill_after,
+        "worker_timeout": settings.worker_timeout,
+        "request_timeout": config.server.request_timeout,
+    }
 
 
 async def run(me: child.Child) -> None:

@@ -24,6 +24,11 @@ class Unserved:
         """Since when there is no worker: a job that has waited long for a busy one may wait for the next as well."""
         self.next_look = inf
 
+    def configure(self, patience_s: float, now: float) -> None:
+        """Another patience, for those who wait already as well."""
+        self._patience_s = patience_s
+        self.next_look = min(self.next_look, now) if self.next_look < inf else inf
+
     def review(self, takers: int, now: float) -> None:
         """There are so many workers that take jobs; or jobs have come back to the line."""
         if takers:

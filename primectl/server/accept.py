@@ -13,6 +13,8 @@ from collections.abc import Callable
 from primectl.control.log import ProcessLog
 from primectl.server.client import Client
 
+BACKLOG = 4096
+"""Connections that may wait to be accepted."""
 ACCEPTS_A_TURN = 128
 BACK_OFF_S = 0.1
 """Before accepting again when the process is out of file descriptors."""

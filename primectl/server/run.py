@@ -28,7 +28,7 @@ from primectl.errors import WireError
 from primectl.http.connection import STORED_AT_LEAST, Exchange, HttpLimits, Refusal
 from primectl.http.response import Answering, http_date
 from primectl.message import Request, Response
-from primectl.server.accept import Acceptor, tls_context
+from primectl.server.accept import BACKLOG, Acceptor, tls_context
 from primectl.server.accesslog import AccessLog
 from primectl.server.appender import Appender
 from primectl.server.backlog import Backlog
@@ -40,7 +40,7 @@ from primectl.server.routes import Match, RouteTable, WrongMethod, respond
 from primectl.server.upstream import Upstream
 from primectl.server.wheel import Wheel
 from primectl.wire import frames
-from primectl.wire.control import KillNow, Lend, ProcessReady, Readiness, Retire
+from primectl.wire.control import KillNow, Lend, ProcessReady, Readiness, Reread, Retire
 from primectl.wire.histogram import Histogram
 from primectl.wire.job import (
     HOP_BITS,
@@ -155,6 +155,7 @@ class Front:
         """The drain has taken as long as it may: nothing more is begun."""
         self._answered_before_drain = 0
         self._drain_cancelled = 0
+        self._rereading: asyncio.Task[None] | None = None
         self.done = loop.create_future()
 
     def start(self) -> None:
@@ -572,6 +573,8 @@ class Front:
                 self._drain(self._settings.request_timeout if timeout_s is None else timeout_s)
             elif isinstance(command, Lend):
                 self._lend()
+            elif isinstance(command, Reread):
+                self._rereading = self._loop.create_task(self._reread(command.command, self._rereading))
             elif isinstance(command, KillNow):
                 self._write_log()
                 os._exit(0)
@@ -580,6 +583,24 @@ class Front:
         listener = self._acceptor.listener
         if listener is not None and not lend(listener, self._me.cluster.place, self._me.id, self._me.incarnation):
             self._me.log.info("nobody has taken the listening socket; the supervisor asks again")
+
+    async def _reread(self, command: int, before: asyncio.Task[None] | None) -> None:
+        """Routes, pools and key functions as cluster.json has them now; one after the other, the last word counts."""
+        if before is not None:
+            await before
+        cluster = child.reread(self._me)
+        if cluster is not None:
+            config = cluster.config
+            affinity = self._affinity
+            if not affinity.is_for(config):
+                affinity = Affinity(config, cluster.import_path, self._me.log.error)
+                # An import may take its time, and clients shall not wait for it.
+                await self._loop.run_in_executor(None, affinity.load, set(config.routes.values()))
+                affinity.errors += self._affinity.errors
+            self._upstream.serve(config.pools)
+            self._affinity, self._keyed_pools = affinity, affinity.pools
+            self._routes = RouteTable(config.routes)
+        self._reporter.publish(Acknowledged(command))
 
     def _send_again(self, ready: ProcessReady) -> None:
         """A proxy has started: what its predecessor had is lost."""
@@ -706,5 +727,6 @@ def main() -> None:
     me = child.become(child.read_cluster_file(options.cluster_file), options.id, int(options.incarnation))
     listener = socket.socket(fileno=int(options.listen_fd))
     listener.setblocking(False)
+    listener.listen(BACKLOG)  # again, where the supervisor has done so; one for later waits for this
     uvloop.run(run(me, listener))
     child.leave()

@@ -53,17 +53,15 @@ class Upstream:
         clock: Clock,
         open_requests: Callable[[], int],
     ) -> None:
+        self._context = context
+        self._place = place
         self._loop = loop
         self._clock = clock
         self._open_requests = open_requests
-        lane = server_lane(server, incarnation)
-        self._pools = {
-            pool: _Pool(
-                _link(context, place.endpoint(pool_in(pool))), _link(context, place.endpoint(pool_out(pool)), lane)
-            )
-            for pool in pools
-        }
-        self._add = {name: pool.outgoing.add for name, pool in self._pools.items()}
+        self._lane = server_lane(server, incarnation)
+        self._pools: dict[str, _Pool] = {}
+        self._add: dict[str, Callable[[WireJob], None]] = {}
+        self.serve(pools)
         self._cancelled: dict[RequestId, float] = {}
         self._due = False
         self._fresh = 0
@@ -72,6 +70,20 @@ class Upstream:
         self._gatherings = 0
         self._retry: asyncio.TimerHandle | None = None
         self._wait_s = RETRY_S
+
+    def serve(self, pools: Iterable[str]) -> None:
+        """These are the pools that there are now."""
+        for pool in pools:
+            if pool not in self._pools:
+                work = _link(self._context, self._place.endpoint(pool_in(pool)))
+                lane = _link(self._context, self._place.endpoint(pool_out(pool)), self._lane)
+                self._pools[pool] = found = _Pool(work, lane)
+                self._add[pool] = found.outgoing.add
+        for pool in self._pools.keys() - set(pools):
+            ended = self._pools.pop(pool)
+            del self._add[pool]
+            ended.work.close()
+            ended.lane.close()
 
     def __contains__(self, pool: str) -> bool:
         return pool in self._pools
@@ -88,13 +100,15 @@ class Upstream:
 
     def send_again(self, pool: str, jobs: list[WireJob]) -> None:
         """To a proxy that has taken over."""
-        self._pools[pool].outgoing.add_again(jobs)
-        self._soon()
+        if pool in self._pools:
+            self._pools[pool].outgoing.add_again(jobs)
+            self._soon()
 
     def send_anew(self, pool: str, jobs: list[WireJob]) -> None:
         """To a proxy that is not new, since another one, behind it, is."""
-        self._pools[pool].outgoing.add_anew(jobs)
-        self._soon()
+        if pool in self._pools:
+            self._pools[pool].outgoing.add_anew(jobs)
+            self._soon()
 
     def cancel(self, request: RequestId, deadline: float) -> None:
         """Nobody waits for a request any more: it may be at any pool by now."""
@@ -102,12 +116,14 @@ class Upstream:
         self._soon()
 
     def allow(self, pool: str, allow: Allow) -> None:
-        self._pools[pool].outgoing.allow(allow)
-        self._soon()
+        if pool in self._pools:
+            self._pools[pool].outgoing.allow(allow)
+            self._soon()
 
     def stream_ended(self, pool: str, job: JobId) -> None:
         """Nobody waits to be told a limit any more."""
-        self._pools[pool].outgoing.forget_stream(job)
+        if pool in self._pools:
+            self._pools[pool].outgoing.forget_stream(job)
 
     def flush(self) -> None:
         """Send what is due."""

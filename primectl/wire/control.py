@@ -14,6 +14,7 @@ number of `Reply` with status 102 (progress) and then one final `Reply`. Every o
     POST /kill    Kill       (102: Progress)        -> Killed
     POST /restart Restart    (102: Progress)        -> Restarted
     POST /reload  ReloadOrder (102: Progress)       -> Reloaded
+    POST /apply   Apply      (102: Progress)        -> Applied
     POST /drain   DrainOrder (102: Progress)        -> Drained
     POST /resume  ResumeOrder                       -> Resumed
     POST /dump    DumpOrder  (102: Progress)        -> Dumps
@@ -102,6 +103,16 @@ class Lend(Struct, frozen=True, tag=True):
     command: int
 
 
+class Reread(Struct, frozen=True, tag=True):
+    """`cluster.json` has changed: take from it what can be taken while running, and acknowledge.
+
+    Servers take routes, pools and key functions; proxies their pool's settings; workers the pools, their bounds and key
+    functions. All else is for processes that start later.
+    """
+
+    command: int
+
+
 class Loan(Struct, frozen=True):
     """The datagram that carries a server's listening socket (SCM_RIGHTS, unix(7))."""
 
@@ -109,7 +120,9 @@ class Loan(Struct, frozen=True):
     incarnation: int
 
 
-Command = Hello | KillNow | Retire | Drain | Resume | Roster | ProcessGone | ProcessReady | Readiness | Dump | Lend
+Command = (
+    Hello | KillNow | Retire | Drain | Resume | Roster | ProcessGone | ProcessReady | Readiness | Dump | Lend | Reread
+)
 
 ALL = "all"
 
@@ -230,6 +243,40 @@ class Reloaded(Struct, frozen=True):
 
     target: str
     processes: list[str]
+    seconds: float
+    operation: int = 0
+
+
+class Apply(Struct, frozen=True):
+    """Make the running cluster that of another config.
+
+    `config` is a `config.model.Config` as JSON, checked by the asker, who has seen the file and imported the handlers;
+    it is checked again as far as no file is needed. `keep_sizes`: a pool keeps the size that an operator gave it,
+    unless its `workers` in the file is another than before.
+    """
+
+    config: bytes
+    config_path: str
+    import_path: str
+    dry_run: bool = False
+    timeout_s: float = 300.0
+    keep_sizes: bool = False
+
+
+class PlannedChange(Struct, frozen=True):
+    """One key whose value changes, as the file would write both values ("" for none), and what that does."""
+
+    key: str
+    before: str
+    after: str
+    effect: str
+
+
+class Applied(Struct, frozen=True):
+    """`applied` is False for a dry run, and where there was nothing to change."""
+
+    changes: list[PlannedChange]
+    applied: bool
     seconds: float
     operation: int = 0
 

@@ -17,7 +17,7 @@ import zmq
 
 from primectl.config.affinity import Affinity
 from primectl.config.topology import pool_out
-from primectl.control.child import Child
+from primectl.control.child import Child, reread
 from primectl.control.sockets import BATCH_QUEUE, open_socket, try_send
 from primectl.errors import WireError
 from primectl.wire import frames
@@ -29,12 +29,16 @@ if TYPE_CHECKING:
     from primectl.worker.stream import Stream
 
 
+REREAD_S = 1.0
+
+
 class Desk:
     """One worker's jobs, its links to its proxy, and the means by which its threads wake each other."""
 
     def __init__(self, me: Child, pool: str) -> None:
         place, config = me.cluster.place, me.cluster.config
         self.me = me
+        self.pool = pool
         self.lock = threading.Lock()
         self.duty = Duty(config.pools[pool].kill_after)
         self.stream: Stream | None = None
@@ -45,6 +49,9 @@ class Desk:
         self.urgent = self._lane(URGENT + self.lane, endpoint)
         self.outbox = Outbox(self.context, place, config, self.work)
         self.affinity = Affinity(config, me.cluster.import_path, me.log.error)
+        self.pools = frozenset(config.pools)
+        self.max_hops = config.cluster.max_hops
+        self._reread_at = 0.0
         self.jobs = 0
         self.failed = 0
         self.counters = {"cancelled": 0, "expired": 0, "malformed": 0}
@@ -64,6 +71,29 @@ class Desk:
         socket = open_socket(self.context, zmq.DEALER, queue=BATCH_QUEUE, identity=identity, linger_ms=500)
         socket.connect(endpoint)
         return socket
+
+    def reread(self) -> None:
+        """Take from cluster.json what can be taken while running; in either thread, outside of the lock."""
+        cluster = reread(self.me)
+        if cluster is None:
+            return
+        config = cluster.config
+        affinity = Affinity(config, cluster.import_path, self.me.log.error)
+        affinity.errors = self.affinity.errors
+        with self.lock:
+            self.pools = frozenset(config.pools)
+            self.max_hops = config.cluster.max_hops
+            if not self.affinity.is_for(config):
+                self.affinity = affinity
+            if self.pool in config.pools:
+                self.duty.configure(config.pools[self.pool].kill_after)
+
+    def knows(self, pool: str, now: float) -> bool:
+        """Whether there is such a pool; cluster.json is asked for one that is not known, once a second at most."""
+        if pool not in self.pools and now >= self._reread_at:
+            self._reread_at = now + REREAD_S
+            self.reread()
+        return pool in self.pools
 
     def rouse_main(self) -> None:
         os.eventfd_write(self.main_wake, 1)

@@ -68,6 +68,10 @@ class Duty:
         self._urged = 0
         self.leaving = False
 
+    def configure(self, kill_after_s: float) -> None:
+        """Another time to let go, for jobs that are urged from now on."""
+        self._kill_s = kill_after_s + KILL_MARGIN_S
+
     @property
     def running(self) -> bool:
         return self._running is not None

@@ -5,7 +5,8 @@ Answers leave before `Done`: a job is off the proxy's books only when its answer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import zmq
@@ -29,6 +30,8 @@ from primectl.wire.job import (
     request_of,
 )
 
+SERVER = re.compile(r"server\.[1-9][0-9]{0,3}")
+"""The origins that there are; more servers may come than there were when this worker began."""
 LINGER_MS = 2000
 ABSENT_S = 2.0
 """How long an answer is kept for a server that is not connected; its clients went with it."""
@@ -44,14 +47,14 @@ class Outbox:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], place: Place, config: Config, work: zmq.Socket[bytes]):
         self._work = work
-        self._loopbacks: dict[str, zmq.Socket[bytes]] = {}
-        for server in server_ids(config):
-            self._loopbacks[server] = connect_present(
-                context, zmq.PUSH, place.endpoint(loopback(server)), linger_ms=LINGER_MS
-            )
-        self._pools: dict[str, zmq.Socket[bytes]] = {}
         self._context = context
         self._place = place
+        self._loopbacks: dict[str, zmq.Socket[bytes]] = {}
+        for server in server_ids(config):
+            self._connect(server)
+        self.gone: set[str] = set()
+        """Servers that have ended: whoever has the sockets closes theirs (`close_gone`)."""
+        self._pools: dict[str, zmq.Socket[bytes]] = {}
         self._answers: dict[str, list[Answer]] = {}
         self._forwards: dict[str, list[WireJob]] = {}
         self._refused_at: dict[str, float] = {}
@@ -140,10 +143,30 @@ class Outbox:
     def send_at_once(self, origin: str, message: Answers | StreamBegun | StreamPart) -> bool:
         """To a server; False when it does not take it now."""
         socket = self._loopbacks.get(origin)
-        if socket is None:  # not a server of this configuration
-            self.counters["answers_dropped"] += 1
-            return True
+        if socket is None:
+            if not SERVER.fullmatch(origin):
+                self.counters["answers_dropped"] += 1
+                return True
+            socket = self._connect(origin)
         return _send(socket, message)
+
+    @property
+    def servers(self) -> Collection[str]:
+        """Those that we are connected to, or would be."""
+        return self._loopbacks.keys()
+
+    def close_gone(self) -> None:
+        """Nobody calls where nobody is, five times a second; a server that comes back is found with its first job."""
+        while self.gone:
+            socket = self._loopbacks.pop(self.gone.pop(), None)
+            if socket is not None:
+                socket.close()
+
+    def _connect(self, server: str) -> zmq.Socket[bytes]:
+        endpoint = self._place.endpoint(loopback(server))
+        socket = connect_present(self._context, zmq.PUSH, endpoint, linger_ms=LINGER_MS)
+        self._loopbacks[server] = socket
+        return socket
 
     def streaming(self, job: JobId) -> None:
         """Tell the proxy that the job's answer begins to be sent, so that no other worker may run it. Only a proxy

@@ -55,12 +55,9 @@ class Worker:
         self._me = me
         self._pool = pool
         self._handler = handler
-        self._max_hops = cluster.config.cluster.max_hops
-        self._pools = frozenset(cluster.config.pools)
         self._begun = BegunLog(cluster.place.begun_file(me.id))
         self._desk = desk = Desk(me, pool)
         self._lock, self._duty, self._outbox, self._work = desk.lock, desk.duty, desk.outbox, desk.work
-        self._keyed = desk.affinity.pools
         self._reporter = Reporter(desk.context, cluster.place, me.id, me.incarnation, Role.WORKER, pool)
 
     def run(self) -> None:
@@ -97,6 +94,9 @@ class Worker:
                     try_send(self._work, [frames.encode(Leave())])
                 elif desk.announce_due:
                     self._announce()
+                if self._outbox.gone:
+                    with self._lock:
+                        self._outbox.close_gone()
             elif time.monotonic() >= leave_by:
                 self._me.log.warn("the proxy did not say goodbye")
                 return
@@ -199,13 +199,13 @@ class Worker:
 
     def _forward(self, wire: WireJob, forward: Forward) -> Onward | Response:
         """The request as a job of the next pool; the answer to give instead where that cannot be."""
-        if forward.pool not in self._pools:
+        if not self._desk.knows(forward.pool, time.monotonic()):
             trouble = f"the handler forwards to {forward.pool!r}, which is no pool of this cluster"
-        elif hop_of(wire.id) >= self._max_hops:
-            trouble = f"forwarded more than {self._max_hops} times (cluster.max_hops)"
+        elif hop_of(wire.id) >= self._desk.max_hops:
+            trouble = f"forwarded more than {self._desk.max_hops} times (cluster.max_hops)"
         else:
             try:
-                key = self._key(forward) if forward.key or forward.pool in self._keyed else ""
+                key = self._key(forward) if forward.key or forward.pool in self._desk.affinity.pools else ""
                 kind, payload = frames.encode_payload(forward.payload)
                 if len(payload) > BODY_LIMIT:
                     raise ValueError(f"it has {len(payload)} bytes, at most {BODY_LIMIT} travel")

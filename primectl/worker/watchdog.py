@@ -17,7 +17,7 @@ import zmq
 from primectl.control.report import Reporter
 from primectl.control.sockets import readable, receive, try_send
 from primectl.wire import frames
-from primectl.wire.control import KillNow, ProcessReady, Retire
+from primectl.wire.control import KillNow, ProcessGone, ProcessReady, Reread, Retire
 from primectl.wire.job import Allow, Beat, Cancel, WhoIsThere
 from primectl.wire.stats import Acknowledged, WorkerSample
 from primectl.worker.desk import Desk
@@ -145,6 +145,12 @@ class Watchdog:
                 desk.rouse_main()
             elif isinstance(command, ProcessReady):
                 self._announce_again()
+            elif isinstance(command, ProcessGone) and command.process in desk.outbox.servers:
+                desk.outbox.gone.add(command.process)
+                desk.rouse_main()
+            elif isinstance(command, Reread):
+                desk.reread()
+                self._reporter.publish(Acknowledged(command.command))
 
     def _heed(self) -> None:
         desk = self._desk

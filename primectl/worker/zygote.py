@@ -19,6 +19,8 @@ import socket
 import sys
 from typing import NoReturn
 
+import msgspec
+
 from primectl.config.entry import HandlerFault, own_traceback
 from primectl.config.identity import IdentityFault
 from primectl.config.topology import ClusterFile
@@ -47,6 +49,15 @@ def _worker(cluster: ClusterFile, wish: Wish, handler: Handler) -> NoReturn:
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     run.serve(cluster, wish.worker, wish.incarnation, handler)
+
+
+def _as_it_is_now(cluster: ClusterFile, pool: str) -> ClusterFile:
+    """What may change while the handler stays the same, for workers that are forked later."""
+    try:
+        now = child.read_cluster_file(cluster.place.cluster_file)
+    except (OSError, msgspec.MsgspecError):
+        return cluster
+    return now if pool in now.config.pools else cluster
 
 
 def _fork_all(cluster: ClusterFile, wishes: list[Wish], handler: Handler, channel: socket.socket) -> None:
@@ -110,7 +121,7 @@ def serve(cluster: ClusterFile, pool: str, channel: socket.socket) -> int:
             return 0
         pid = os.fork()
         if pid == 0:
-            _fork_all(cluster, command.wishes, handler, channel)
+            _fork_all(_as_it_is_now(cluster, pool), command.wishes, handler, channel)
         os.waitpid(pid, 0)
     while True:
         signal.pause()

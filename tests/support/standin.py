@@ -26,7 +26,7 @@ import zmq
 from primectl.config.topology import ClusterFile
 from primectl.control.report import Reporter
 from primectl.server.lend import lend
-from primectl.wire.control import Drain, KillNow, Lend, Resume, Retire
+from primectl.wire.control import Drain, KillNow, Lend, Reread, Resume, Retire
 from primectl.wire.stats import Acknowledged, ProxySample, Role, ServerSample, WorkerLoad, WorkerSample
 from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, Imported, ImportFailed, Leave, encode, to_zygote
 
@@ -80,6 +80,7 @@ def live(
     poller.register(asked, zmq.POLLIN)
     drains = Drains()
     if listener is not None:
+        listener.listen()
         poller.register(listener, zmq.POLLIN)
     while True:
         ready = dict(poller.poll(int(SAMPLE_S * 1000)))
@@ -97,6 +98,8 @@ def live(
                 ready[asked] = zmq.POLLIN
             if isinstance(command, Lend) and listener is not None:
                 lend(listener, cluster.place, process, incarnation)
+            if isinstance(command, Reread):
+                reporter.publish(Acknowledged(command.command))
             if isinstance(command, Drain | Resume) and role is Role.PROXY:
                 drains.obey(command)
                 reporter.publish(Acknowledged(command.command))

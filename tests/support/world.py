@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from primectl.config.model import ClusterConfig, Config, PoolConfig, ServerConfig, SupervisorConfig
-from primectl.wire.control import Drain, Hello, KillNow, Lend, Progress, Resume, Retire
-from primectl.wire.stats import Acknowledged, Ready, Report, ReportEnvelope, ServerSample, WorkerSample
+from primectl.wire.control import Drain, Hello, KillNow, Lend, Progress, Refusal, Reread, Resume, Retire
+from primectl.wire.stats import Acknowledged, ProxySample, Ready, Report, ReportEnvelope, ServerSample, WorkerSample
 from supervisor.cluster import Cluster
 from supervisor.events import (
     Action,
@@ -20,8 +20,10 @@ from supervisor.events import (
     Asked,
     Asker,
     Begun,
+    BindListeners,
     Broadcast,
     CloseZygote,
+    ConfigNotWritten,
     Event,
     Exec,
     Exited,
@@ -33,6 +35,8 @@ from supervisor.events import (
     Kind,
     Leave,
     Lent,
+    ListenersBound,
+    ListenersRefused,
     Order,
     Signal,
     SignalStray,
@@ -42,6 +46,7 @@ from supervisor.events import (
     Tell,
     Ticked,
     TookOver,
+    WriteConfig,
 )
 from supervisor.lifecycle import ProcessState as S
 from supervisor.memory import Memory
@@ -89,6 +94,11 @@ class Life:
         self.heard: list[object] = []
         """The commands that have reached it."""
         self.sequence = 0
+        self.read: Config | None = None
+        """The config that it knows: that of its start, or of the last `Reread`."""
+        self.began_with: Config | None = None
+        self.handler = ""
+        """That of its pool, as it was when it or its zygote began."""
         self.drains: list[Drain | Resume] = []
         """The drains and resumes that a proxy has obeyed."""
 
@@ -124,6 +134,13 @@ class World:
         """Processes that end as soon as they begin, with status 1."""
         self.mute: set[str] = set()
         """Processes that are deaf in every life."""
+        self.broken: set[str] = set()
+        """Handlers that cannot be imported."""
+        self.taken: set[str] = set()
+        """Addresses that somebody else has."""
+        self.written = self.config
+        """What cluster.json says."""
+        self.disk_is_full = False
         self._pid = 100
         self._asked = 0
 
@@ -257,6 +274,12 @@ class World:
     def report(self, process: str, report: Report) -> list[Action]:
         return self.tell(self._heard(self.alive[process], report))
 
+    def report_empty(self) -> None:
+        """Every proxy says that its pool holds nothing."""
+        for life in list(self.alive.values()):
+            if life.kind is Kind.PROXY:
+                self.pending.append(self._heard(life, ProxySample(0, 0, 0.0, 0, 0, 0, 0, 0.0, [], [])))
+
     # --- looking ------------------------------------------------------------------------------------------------------
 
     def state(self, process: str) -> str:
@@ -288,7 +311,7 @@ class World:
                 zygote = self.alive.get(action.zygote)
                 if not self.zygotes_hold_back and zygote is not None:
                     for worker in action.workers:
-                        self._bear(worker.process, worker.incarnation, Kind.WORKER, action.pool, zygote.code)
+                        self._bear(worker.process, worker.incarnation, Kind.WORKER, action.pool, zygote)
             case Broadcast():
                 for life in [*self.alive.values(), *self.strays]:
                     if life.hears(action.topic):
@@ -306,22 +329,34 @@ class World:
             case CloseZygote():
                 if action.process in self.alive:
                     self._end(self.alive[action.process], 0)
+            case BindListeners():
+                refused = Refusal(f"{action.listen} is in use")
+                taken = action.listen in self.taken
+                self.pending.append(ListenersRefused(refused) if taken else ListenersBound(action.listen))
+            case WriteConfig():
+                if self.disk_is_full:
+                    self.pending.append(ConfigNotWritten("No space left on device"))
+                else:
+                    self.written = action.config
             case Leave():
                 self.outcome = action.outcome
 
     def _old_zygote(self, action: Signal) -> Life | None:
         return next((old for old in self.old_zygotes if old.incarnation == action.incarnation), None)
 
-    def _bear(self, process: str, incarnation: int, kind: Kind, pool: str, code: int = 0) -> None:
+    def _bear(self, process: str, incarnation: int, kind: Kind, pool: str, zygote: Life | None = None) -> None:
         assert process not in self.alive, f"{process} lives twice"
         self._pid += 1
         life = self.alive[process] = Life(process, incarnation, kind, pool, self._pid)
-        life.code = code or self.code
+        life.code = zygote.code if zygote else self.code
+        life.read = life.began_with = self.written
+        life.handler = zygote.handler if zygote else self.written.pools[pool].handler if pool else ""
         self.pending.append(Spawned(process, incarnation, self._pid))
         life.deaf = process in self.mute
-        if kind is not Kind.WORKER or self.config.pools[pool].spawn == "exec":
+        if kind is not Kind.WORKER or zygote is None:
             self._watched[life] = None  # a forked worker is watched once its zygote has told of it
-        fault = self.faults.get(life.code, "") if kind in (Kind.WORKER, Kind.ZYGOTE) else ""
+        runs_code = kind in (Kind.WORKER, Kind.ZYGOTE)
+        fault = "import" if life.handler in self.broken else self.faults.get(life.code, "")
         if process in self.doomed:
             self._end(life, 1)
         elif kind is Kind.ZYGOTE:
@@ -331,9 +366,9 @@ class World:
                 self._end(life, 1)
             elif self.imports:
                 self.pending.append(HandlerImported(process, incarnation))
-        elif fault in ("import", "die"):
+        elif runs_code and fault in ("import", "die"):
             self._end(life, 1, f"ValueError: code {life.code}")
-        elif fault != "mute":
+        elif not runs_code or fault != "mute":
             self.pending.append(Subscribed(process))
 
     def _end(self, life: Life, status: int, *tail: str) -> None:
@@ -355,6 +390,9 @@ class World:
                 self._end(life, 0)
             case Lend() if life.kind is Kind.SERVER and self.lends:
                 self.pending.append(Lent(life.process, life.incarnation))
+            case Reread():
+                life.read = self.written
+                self.pending.append(self._heard(life, Acknowledged(command.command)))
             case Drain() | Resume() if life.kind is Kind.PROXY:
                 life.drains.append(command)
                 self.pending.append(self._heard(life, Acknowledged(command.command)))

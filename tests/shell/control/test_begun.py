@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from primectl.config.model import Config
 from primectl.config.topology import Place
 from primectl.control.begun import BROKEN, RING, BegunLog, read_begun
 from primectl.control.notes import NONE, Begun
@@ -131,7 +130,7 @@ def test_a_clean_stop_leaves_no_such_file_behind(tmp_path: Path):
     runtime.prepare_folders(place)
     lock = runtime.Lock(place)
     BegunLog(place.begun_file("compute.1")).close()
-    runtime.remove_files(place, Config(), lock)
+    runtime.remove_files(place, lock)
     assert not runtime_folder.exists()
 
 

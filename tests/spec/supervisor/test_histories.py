@@ -4,10 +4,11 @@ import signal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
-from primectl.config.model import SupervisorConfig
+from primectl.config.model import PoolConfig, ServerConfig, SupervisorConfig
 from primectl.wire.control import Drain, DrainOrder, Kill, ReloadOrder, Restart, ResumeOrder, Scale, Stop
-from supervisor.events import Begun, Exited, Heard, Kind, Spawned
+from supervisor.events import ApplyOrder, Begun, Exited, Heard, Kind, Spawned
 from tests.support.world import World, a_config
 
 ORDERS = st.one_of(
@@ -18,6 +19,33 @@ ORDERS = st.one_of(
     st.builds(DrainOrder, st.sampled_from(["compute", "compute.1", "compute.4", "parse.1", "server.1"])),
     st.builds(ResumeOrder, st.sampled_from(["compute", "compute.1", "parse", "nobody"])),
 )
+CALM = SupervisorConfig(crash_limit=10_000)
+
+
+def another(handler, workers, parse, server, routes):
+    """A config that an operator may apply: pools that come and go, new code, another address."""
+    config = a_config(supervisor=CALM)
+    pools = {"compute": structs.replace(config.pools["compute"], handler=handler, workers=workers)}
+    pools |= {pool: PoolConfig(handler="m:parse", workers=parse) for pool in ("parse", "render") if parse != 1}
+    return structs.replace(
+        config, pools=pools if parse != 1 else {**config.pools, **pools}, server=server, routes=routes
+    )
+
+
+CONFIGS = st.builds(
+    another,
+    st.sampled_from(["m:compute", "m:new", "m:broken"]),
+    st.integers(0, 3),
+    st.sampled_from([0, 1, 2]),
+    st.builds(
+        ServerConfig,
+        processes=st.integers(1, 3),
+        listen=st.sampled_from(["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"]),
+        max_inflight=st.integers(1, 2),
+    ),
+    st.sampled_from([{}, {"/c": "compute"}]),
+)
+APPLIES = st.builds(ApplyOrder, CONFIGS, st.just("test.toml"), st.just(""), timeout_s=st.sampled_from([5.0, 300.0]))
 STEPS = st.one_of(
     st.tuples(st.just("deliver"), st.integers(0, 1000)),
     st.tuples(st.just("deliver all"), st.just(0)),
@@ -31,7 +59,7 @@ DEATHS = st.tuples(
     st.just("the supervisor dies"),
     st.tuples(st.one_of(st.none(), ORDERS), st.lists(st.integers(0, 1000), max_size=4)),
 )
-CALM = SupervisorConfig(crash_limit=10_000)
+APPLYING = st.one_of(STEPS, st.tuples(st.just("ask"), APPLIES), st.tuples(st.just("empty"), st.just(0)))
 
 
 def play(world, steps):
@@ -64,13 +92,15 @@ def play(world, steps):
                         world._end(lives[victim % len(lives)], -signal.SIGSEGV)
                 world.take_over()
                 askers.clear()
+            case "empty":
+                world.report_empty()
             case "ask":
                 askers.append(world.ask(value))
     return askers
 
 
 def deliver(world, chosen):
-    if isinstance(chosen, Exited) and chosen.process not in WITHOUT_ZYGOTE:
+    if isinstance(chosen, Exited) and not chosen.process.startswith(WITHOUT_ZYGOTE):
         # A worker is watched only once its birth is known.
         born = [event for event in world.pending if isinstance(event, Spawned) and event.process == chosen.process]
         chosen = born[0] if born else chosen
@@ -79,17 +109,16 @@ def deliver(world, chosen):
     world.tell(first)
 
 
-ZYGOTES = {f"zygote.{pool}{turn}" for pool in ("compute", "parse") for turn in ("", ".next")}
-WITHOUT_ZYGOTE = {"server.1", "proxy.compute", "proxy.parse", *ZYGOTES}
+WITHOUT_ZYGOTE = ("server.", "proxy.", "zygote.")
 
 
 def sender_of(event):
     """A worker's birth is told by its zygote, its reports come from itself, its end from the kernel."""
     if isinstance(event, Heard):
         return event.envelope.sender
-    if isinstance(event, Spawned) and event.process not in WITHOUT_ZYGOTE:
+    if isinstance(event, Spawned) and not event.process.startswith(WITHOUT_ZYGOTE):
         return f"zygote.{event.process.partition('.')[0]}"
-    return event.process
+    return getattr(event, "process", "the shell")
 
 
 def come_to_rest(world):
@@ -100,8 +129,10 @@ def come_to_rest(world):
             world._end(life, -signal.SIGKILL)
     world.strays_report()
     world.settle()
-    for _ in range(4):
+    for _ in range(8):
         world.pass_time(60.0)
+        world.report_empty()
+        world.settle()
 
 
 @settings(max_examples=150, deadline=None)
@@ -279,3 +310,34 @@ def test_a_stop_always_ends_with_nobody_left(steps, timeout_s, while_starting):
     assert world.outcome is not None
     assert world.alive == {}
     assert world.answer(asker) is not None
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(APPLYING, max_size=40))
+def test_whatever_is_applied_in_whatever_trouble_config_and_processes_agree_in_the_end(steps):
+    world = World(a_config(supervisor=CALM))
+    world.broken.add("m:broken")
+    world.taken.add("http://127.0.0.1:3")
+    world.start()
+    askers = play(world, steps)
+    come_to_rest(world)
+    for asker in askers:
+        assert world.answer(asker) is not None
+    config = world.written
+    books = world.cluster._books
+    assert books.config == config
+    assert not books.desk.entries
+    assert not books.spare_servers
+    assert not books.closing
+    servers = sorted(life.process for life in world.alive.values() if life.kind is Kind.SERVER)
+    assert servers == [f"server.{n}" for n in range(1, config.server.processes + 1)]
+    assert {pool.name for pool in world.cluster.snapshot().pools} == set(config.pools)
+    for pool in world.cluster.snapshot().pools:
+        assert len(world.workers(pool.name)) == pool.target
+    for life in world.alive.values():
+        assert world.state(life.process) in ("running", "draining") or life.kind is Kind.ZYGOTE
+        if life.kind in (Kind.WORKER, Kind.ZYGOTE):
+            assert life.handler == config.pools[life.pool].handler
+        if life.kind is Kind.SERVER:
+            server = life.began_with.server
+            assert (server.listen, server.max_inflight) == (config.server.listen, config.server.max_inflight)
