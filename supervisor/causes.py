@@ -87,7 +87,12 @@ def in_words(outcome: Outcome) -> tuple[str, str, str]:
             forced = f", {len(outcome.forced)} by SIGKILL" if outcome.forced else ""
             return "killed", outcome.target, f"{text}{forced}; they held {outcome.lost_jobs} jobs"
         case Restarted():
-            return "restarted", outcome.target, f"{len(outcome.processes)} processes restarted"
+            one = len(outcome.processes) == 1
+            return (
+                "restarted",
+                outcome.target,
+                f"{len(outcome.processes)} {'process' if one else 'processes'} restarted",
+            )
         case Reloaded():
             count = len(outcome.processes)
             who = "every pool" if outcome.target == ALL else outcome.target

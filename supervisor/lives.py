@@ -373,8 +373,8 @@ class Lives:
         self._out.moved = True
         expected, killed = process.state in LEAVING, process.state is S.STOPPING
         timed_out = process.timed_out
-        if process.ready_at is None:
-            job = 0  # notes of an earlier life
+        if process.ready_at is None and not process.restarts:
+            job = 0  # what it left may be the notes of a life that another supervisor saw end
         process.change(Change.ENDED)
         process.deadline = process.hello_at = None
         if process.kind is Kind.ZYGOTE:

@@ -207,7 +207,7 @@ class Rolling:
         pools: set[str] = set()
         for process in processes:
             pools.add(process.pool or process.kind.value)
-            if process.state in (S.BACKOFF, S.FAILED):
+            if process.state in (S.STARTING, S.BACKOFF, S.FAILED):
                 self._down.append(process.id)
                 continue
             lane = process.pool if process.kind is Kind.WORKER else process.kind.value
@@ -280,7 +280,7 @@ class Rolling:
                 zygote = _zygote(processes, record.pool)
                 if zygote is not None and zygote.state in (S.BACKOFF, S.FAILED):
                     self._zygotes[zygote.id] = zygote.incarnation
-                steps.append(Revive(record.id))
+                steps.append(Recycle(record.id) if record.alive else Revive(record.id))
         for process, incarnation in list(self._revived.items()):
             record = processes.get(process)
             if record is not None and not record.leaving and record.incarnation == incarnation:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from primectl.config.topology import ClusterFile, server_number
-from primectl.control.begun import running
+from primectl.control.begun import last_life
 from primectl.control.log import ProcessLog
 from primectl.errors import ConfigError, StartFailed
 from supervisor import kernel, sharing
@@ -94,6 +94,8 @@ class Spawner:
         self._log = log
         self._left_behind = LeftBehind(loop, cluster, lambda: self._pids, log)
         self._oom_kills = OomKills()
+        self._noted: dict[str, int] = {}
+        """The life of each worker that had noted something when one ended."""
         self.changed = False
         """The children are others than when the state file was written."""
 
@@ -247,8 +249,17 @@ class Spawner:
         self._killed.discard((child.process, child.incarnation))
         tail = self._tail(child.process, child.log_from)
         oom = unasked and self._oom_kills.take_one()
-        job = running(self._place.begun_file(child.process)) if status != 0 and child.kind is Kind.WORKER else None
-        self._emit(Exited(child.process, child.incarnation, status, tail, oom, job or 0))
+        job = self._job_of(child.process) if child.kind is Kind.WORKER else 0
+        self._emit(Exited(child.process, child.incarnation, status, tail, oom, job))
+
+    def _job_of(self, worker: str) -> int:
+        """The job that a worker has ended in; 0 when it noted none, or ended before it could and left older notes."""
+        noted = last_life(self._place.begun_file(worker))
+        if noted is None:
+            return 0
+        life, job = noted
+        before, self._noted[worker] = self._noted.get(worker), life
+        return 0 if life == before else job
 
     def look_for_oom_kills(self) -> None:
         """About once a second, so that a SIGKILL is not put down to what hit somebody else a while ago."""

@@ -133,14 +133,23 @@ def read_begun(path: str) -> Begun | None:
     )
 
 
-def running(path: str) -> JobId | None:
-    """What a living worker runs by its notes, NONE for nothing; None where it keeps none. Reads two words."""
+def last_life(path: str) -> tuple[int, JobId] | None:
+    """Which life of a worker has noted last, counted from 1, and the job that it runs or ended in (NONE for none); None
+    where it keeps no notes. A life that ends before it notes anything leaves those of the one before."""
     try:
         with open(path, "rb", buffering=0) as file:
-            magic, job = (int.from_bytes(os.pread(file.fileno(), 8, 8 * word), sys.byteorder) for word in (0, _CURRENT))
+            magic, lives, job = (
+                int.from_bytes(os.pread(file.fileno(), 8, 8 * word), sys.byteorder) for word in (0, _LIVES, _CURRENT)
+            )
     except OSError:
         return None
-    return JobId(job) if magic == _MAGIC else None
+    return (lives, JobId(job)) if magic == _MAGIC else None
+
+
+def running(path: str) -> JobId | None:
+    """What a living worker runs by its notes, NONE for nothing; None where it keeps none."""
+    noted = last_life(path)
+    return None if noted is None else noted[1]
 
 
 def _is_locked(fd: int) -> bool:

@@ -133,7 +133,7 @@ class World:
         self.doomed: set[str] = set()
         """Processes that end as soon as they begin, with status 1."""
         self.mute: set[str] = set()
-        """Processes that are deaf in every life."""
+        """Processes that hang at their start, in every life."""
         self.broken: set[str] = set()
         """Handlers that cannot be imported."""
         self.taken: set[str] = set()
@@ -352,7 +352,6 @@ class World:
         life.read = life.began_with = self.written
         life.handler = zygote.handler if zygote else self.written.pools[pool].handler if pool else ""
         self.pending.append(Spawned(process, incarnation, self._pid))
-        life.deaf = process in self.mute
         if kind is not Kind.WORKER or zygote is None:
             self._watched[life] = None  # a forked worker is watched once its zygote has told of it
         runs_code = kind in (Kind.WORKER, Kind.ZYGOTE)
@@ -368,7 +367,7 @@ class World:
                 self.pending.append(HandlerImported(process, incarnation))
         elif runs_code and fault in ("import", "die"):
             self._end(life, 1, f"ValueError: code {life.code}")
-        elif not runs_code or fault != "mute":
+        elif process not in self.mute and (not runs_code or fault != "mute"):
             self.pending.append(Subscribed(process))
 
     def _end(self, life: Life, status: int, *tail: str) -> None:

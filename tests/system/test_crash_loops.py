@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
+from primectl.control.client import ControlClient
+from primectl.wire.stats import ClusterSnapshot, ProcessSnapshot, Role
 from tests.support.cluster import ClusterUnderTest, wait_until
 
 CONFIG = """
@@ -38,9 +42,10 @@ backoff_first = "10ms"
 stop_timeout = "5s"
 """
 SLOTS = '''
-"""A handler whose workers look at their own names: those in the file `bad` cannot start."""
+"""Workers that look at their own names: those in the file `bad` cannot start, those in `hanging` never end to."""
 
 import os
+import time
 from pathlib import Path
 
 import setproctitle
@@ -52,6 +57,8 @@ HERE = Path(__file__).parent
 class Slots:
     def start(self):
         me = setproctitle.getproctitle().rpartition("/")[2]
+        while me in (HERE / "hanging").read_text().split():
+            time.sleep(0.05)
         if me in (HERE / "bad").read_text().split():
             raise MemoryError(f"{me} is too large")
 
@@ -68,7 +75,7 @@ def other(request, job):
 
 @pytest.fixture
 def cluster() -> Iterator[ClusterUnderTest]:
-    with ClusterUnderTest(CONFIG, name="slots", files={"slots.py": SLOTS, "bad": ""}) as cluster:
+    with ClusterUnderTest(CONFIG, name="slots", files={"slots.py": SLOTS, "bad": "", "hanging": ""}) as cluster:
         yield cluster
 
 
@@ -105,6 +112,18 @@ def test_a_slot_that_cannot_start_fails_alone_is_shown_and_is_tried_again_by_res
     spoil(cluster)
     assert cluster.json("restart", "work.4")["processes"] == ["work.4"]
     assert (process(cluster, "work.4")["state"], process(cluster, "work.4")["crashes"]) == ("running", 0)
+
+
+def test_a_slot_that_hangs_at_its_start_holds_up_nobody(cluster: ClusterUnderTest) -> None:
+    cluster.up()
+    (cluster.folder / "hanging").write_text("work.3")
+    scaling = cluster.spawn("scale", "work=6")
+    wait_until(lambda: cluster.pool("work")["workers"] == 5)
+    assert [name for name, state in states(cluster).items() if state != "running"] == ["work.3"]
+    assert cluster.cli("scale", "other=2").stdout.startswith("other: 1 -> 2 workers in ")
+    (cluster.folder / "hanging").write_text("")
+    assert scaling.wait(30) == 0
+    scaling.communicate()
 
 
 def fail_all(cluster: ClusterUnderTest) -> None:
@@ -154,18 +173,20 @@ def test_requests_that_kill_workers_do_not_take_a_pool_down(cluster: ClusterUnde
     cluster.up()
     url = cluster.url
     for _ in range(5):
-        for _ in range(20):
-            get(f"{url}/work")
-        wait_until(lambda: all(p["jobs"] for p in cluster.ps()["processes"] if p["id"].startswith("work.")))
+        wait_until(lambda: get(f"{url}/work") and all(worker.jobs for worker in workers(cluster)))
         get(f"{url}/work?die")
-        wait_until(lambda: set(states(cluster).values()) == {"running"})
+        wait_until(lambda: {worker.state for worker in workers(cluster)} == {"running"})
     assert get(f"{url}/work") in ("work.1", "work.2")
 
 
-def get(url: str) -> str:
-    import urllib.request
-    from urllib.error import HTTPError
+def workers(cluster: ClusterUnderTest) -> list[ProcessSnapshot]:
+    """Those of the pool, without the start of an interpreter: it is asked for often."""
+    with ControlClient(cluster.place) as client:
+        shown = client.ask("GET", "/cluster", None, ClusterSnapshot, timeout_s=30.0)
+    return [process for process in shown.processes if process.pool == "work" and process.role is Role.WORKER]
 
+
+def get(url: str) -> str:
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return str(answer.read().decode())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from primectl.config.topology import Place
-from primectl.control.begun import BROKEN, RING, BegunLog, read_begun
+from primectl.control.begun import BROKEN, RING, BegunLog, last_life, read_begun, running
 from primectl.control.notes import NONE, Begun
 from primectl.wire.job import JobId, first_job
 from supervisor import runtime
@@ -168,3 +168,16 @@ sys.stdin.read()
         worker.kill()
         worker.wait()
     assert not begun(path).alive
+
+
+def test_which_life_has_noted_last_tells_its_job_from_that_of_the_one_before(path: str):
+    assert last_life(path) is running(path) is None
+    log = BegunLog(path)
+    log.begin(job_id(7), False, 1.0)
+    assert (last_life(path), running(path)) == ((1, job_id(7)), job_id(7))
+    log.close()
+    assert last_life(path) == (1, job_id(7)), "the next has ended before it noted anything"
+    BegunLog(path).close()
+    assert last_life(path) == (2, NONE)
+    Path(path).write_bytes(b"no notes of ours, but long enough to be read" * 8)
+    assert last_life(path) is None

@@ -215,6 +215,21 @@ def test_a_restart_of_a_pool_goes_on_past_a_slot_that_was_bad_before():
     assert world.answer(asker).body.what.endswith("; 3 of 4 are restarted")
 
 
+def test_a_restart_is_not_held_up_by_one_that_has_hung_at_its_start_all_the_time():
+    world = a_running_world(a_config(compute=4, supervisor=THREE))
+    world.mute.add("compute.5")
+    world.ask(Scale("compute", "5", timeout_s=300.0))
+    world.settle()
+    hung = world.alive["compute.5"].incarnation
+    before = {worker: world.alive[worker].incarnation for worker in world.workers("compute")}
+    asker = world.ask(Restart("compute", timeout_s=300.0))
+    world.settle()
+    assert all(world.alive[worker].incarnation > incarnation for worker, incarnation in before.items())
+    assert world.alive["compute.5"].incarnation > hung
+    world.pass_time(120.0)
+    assert world.answer(asker).body.what == "compute.5 does not come back: not READY within 30 s; 4 of 5 are restarted"
+
+
 def test_a_restart_stops_at_the_first_good_one_that_does_not_come_back():
     world = a_running_world(a_config(compute=4, supervisor=THREE))
     before = {worker: world.alive[worker].incarnation for worker in world.workers("compute")}
