@@ -16,6 +16,7 @@ books       all that is known; `picture` what is shown of it, `orders` what an o
 lives       how processes begin, become ready, leave and end
 hearing     what is reported and seen of them
 changes     their changes of state, as events
+reopening   the order that has logs opened anew; `dumps` the one that asks for stacks
 cluster     the whole
 
 Shells, which perform and decide nothing:
@@ -29,6 +30,8 @@ listen      the sockets that clients connect to
 probe       processor time and memory of every process
 logtail     new log lines, for the feed; `logread` their ends, for causes and GET /logs
 eventlog    what has happened
+logkeeper   all logs within their bound, by the rules of `logtotal`
+questions   answers to consoles, a slice of time at a time
 runtime     the cluster's folders and files, and the lock; `adopt` finds what a dead supervisor left
 """
 

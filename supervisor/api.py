@@ -22,6 +22,7 @@ from primectl.wire.control import (
     LogsQuery,
     Refusal,
     ReloadOrder,
+    ReopenOrder,
     Request,
     Restart,
     ResumeOrder,
@@ -55,6 +56,7 @@ _BODIES: Mapping[tuple[str, str], type[Query] | type[Order] | type[Apply]] = {
     ("POST", "/drain"): DrainOrder,
     ("POST", "/resume"): ResumeOrder,
     ("POST", "/dump"): DumpOrder,
+    ("POST", "/reopen"): ReopenOrder,
     ("POST", "/stop"): Stop,
 }
 _NIL = b"\xc0"

@@ -14,6 +14,7 @@ from primectl.wire.control import (
     Killed,
     Refusal,
     Reloaded,
+    Reopened,
     Restarted,
     Resumed,
     Scaled,
@@ -73,7 +74,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-Outcome = Scaled | Killed | Restarted | Reloaded | Drained | Resumed | Dumps | Stopped | Refusal | Applied
+Outcome = Scaled | Killed | Restarted | Reloaded | Drained | Resumed | Dumps | Stopped | Refusal | Applied | Reopened
 
 
 def in_words(outcome: Outcome) -> tuple[str, str, str]:
@@ -108,6 +109,9 @@ def in_words(outcome: Outcome) -> tuple[str, str, str]:
         case Dumps():
             count = len(outcome.dumps)
             return "dumped", outcome.target, f"the stacks of {count} process{'' if count == 1 else 'es'} were shown"
+        case Reopened():
+            count = len(outcome.processes)
+            return "reopened", outcome.target, f"{count} log{' was' if count == 1 else 's were'} opened anew"
         case Stopped():
             killed = f", {len(outcome.killed)} killed" if outcome.killed else ""
             text = f"stopped: {outcome.finished} requests finished, {outcome.cancelled} cancelled{killed}"

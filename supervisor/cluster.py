@@ -19,6 +19,7 @@ from primectl.wire.control import (
     DumpOrder,
     Kill,
     Refusal,
+    ReopenOrder,
     Stop,
     Stopped,
     role_topic,
@@ -366,7 +367,7 @@ class Cluster:
             return 409, Refusal(f"cluster {self._name} is ending")
         if isinstance(order, Stop):
             return None
-        if self._books.stopping is not None and not isinstance(order, Kill | DumpOrder):
+        if self._books.stopping is not None and not isinstance(order, Kill | DumpOrder | ReopenOrder):
             return 409, Refusal(f"cluster {self._name} is stopping", mend="Start it again with `primectl up -d`")
         if self._books.desk.is_full:
             return 409, Refusal(f"{WAITERS_AT_ONCE} orders are under way already", mend="Wait for some to end")
@@ -435,6 +436,11 @@ class Cluster:
         """What applying a config would change; nothing does."""
         plan = planned(order, self._books)
         return plan.refusal or Applied(list(plan.changes), False, 0.0)
+
+    def present(self) -> dict[str, int]:
+        """Every process that the cluster has, the supervisor too, and its incarnation."""
+        processes = (self._books.myself, *self._books.processes.values())
+        return {process.id: process.incarnation for process in processes}
 
     # --- what operators see -------------------------------------------------------------------------------------------
 

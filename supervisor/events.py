@@ -209,6 +209,7 @@ Order = (
     | control.ResumeOrder
     | control.DumpOrder
     | ApplyOrder
+    | control.ReopenOrder
     | control.Stop
 )
 
@@ -319,6 +320,14 @@ class TakeDump(Struct, frozen=True):
     incarnation: int
 
 
+class ReopenLog(Struct, frozen=True):
+    """Have a zygote, or the supervisor itself, open its log by name, or rotate it."""
+
+    process: str
+    incarnation: int
+    rotate: bool
+
+
 class CloseZygote(Struct, frozen=True):
     """Tell a zygote that has imported to leave."""
 
@@ -393,6 +402,7 @@ Answerable = (
     | control.Drained
     | control.Resumed
     | control.Dumps
+    | control.Reopened
     | control.Stopped
 )
 
@@ -469,6 +479,7 @@ Action = (
     | SignalStray
     | Look
     | TakeDump
+    | ReopenLog
     | CloseZygote
     | CloseListeners
     | BindListeners

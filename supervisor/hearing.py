@@ -28,6 +28,7 @@ from supervisor.lifecycle import ProcessState as S
 from supervisor.lives import Lives
 from supervisor.output import Output
 from supervisor.process import Process
+from supervisor.reopening import Reopening
 from supervisor.vitals import Finding
 
 STOPPED_S = 3.0
@@ -108,6 +109,10 @@ class Hearing:
         elif process.kind is Kind.PROXY:
             self._books.drains[process.pool].acknowledged(command)
             self._out.moved = True
+        for operation in self._books.desk.operations:
+            if isinstance(operation, Reopening):
+                operation.acknowledged(process.id, process.incarnation, command)
+                self._out.moved = True
 
     def _stuck(self, report: WorkerStuck, now: float) -> None:
         worker = self._books.current(report.worker, report.incarnation)

@@ -47,7 +47,7 @@ def last_lines(path: str, lines: int, *, most_bytes: int = LAST_BYTES) -> list[s
             most_bytes -= status.st_size
         finally:
             os.close(fd)
-        if len(found) > lines or most_bytes <= 0:
+        if len(found) > lines + 1 or most_bytes <= 0:
             break
     return _cleaned(found, lines)
 
@@ -65,7 +65,7 @@ def lines_of_life(path: str, lines: int, since: int, *, most_bytes: int = LAST_B
             most_bytes -= end - first
         finally:
             os.close(fd)
-        if begins_here or len(found) > lines or most_bytes <= 0:
+        if begins_here or len(found) > lines + 1 or most_bytes <= 0:
             break
     return _cleaned(found, lines)
 

@@ -19,6 +19,7 @@ from primectl.wire.control import (
     Progress,
     Refusal,
     Reloaded,
+    Reopened,
     Restarted,
     Resumed,
     Scaled,
@@ -40,7 +41,7 @@ class Result(Struct, frozen=True):
     it, where that does not follow from the body."""
 
     status: int
-    body: Scaled | Killed | Restarted | Reloaded | Drained | Resumed | Dumps | Stopped | Refusal | Applied
+    body: Scaled | Killed | Restarted | Reloaded | Drained | Resumed | Dumps | Stopped | Refusal | Applied | Reopened
     kind: str = ""
 
 

@@ -13,6 +13,7 @@ from primectl.wire.control import (
     KillNow,
     Refusal,
     ReloadOrder,
+    ReopenOrder,
     Restart,
     ResumeOrder,
     Scale,
@@ -30,6 +31,7 @@ from supervisor.operations import Killing, Operation, Rolling, Scaling
 from supervisor.plan import Dismiss, Force, Revive, Step
 from supervisor.process import Process
 from supervisor.reload import Reloading, ReloadingAll
+from supervisor.reopening import Reopening
 
 
 class Accepted(NamedTuple):
@@ -47,7 +49,7 @@ class Refused(NamedTuple):
     refusal: Refusal
 
 
-TakesTime = Scale | Kill | Restart | ReloadOrder | DrainOrder | ResumeOrder | DumpOrder | ApplyOrder
+TakesTime = Scale | Kill | Restart | ReloadOrder | DrainOrder | ResumeOrder | DumpOrder | ApplyOrder | ReopenOrder
 
 
 def accept(order: TakesTime, asked: Asked, books: Books, command: Callable[[], int], now: float) -> Accepted | Refused:
@@ -73,6 +75,8 @@ def accept(order: TakesTime, asked: Asked, books: Books, command: Callable[[], i
             return _resume(order, asked, books, now)
         case DumpOrder():
             return _dump(order, asked, books, command, now)
+        case ReopenOrder():
+            return _reopen(order, asked, books, command, now)
         case _:
             assert_never(order)
 
@@ -140,6 +144,24 @@ def _dump(order: DumpOrder, asked: Asked, books: Books, command: Callable[[], in
     dumping = Dumping(order.target, found, command(), now, order.timeout_s)
     text = f"the stacks of {order.target} are asked for"
     return Accepted(dumping, [Tell("dump", order.target, text, asked.operator), *dumping.ask()], [])
+
+
+def _reopen(
+    order: ReopenOrder, asked: Asked, books: Books, command: Callable[[], int], now: float
+) -> Accepted | Refused:
+    found: list[Process] | Refused
+    if order.target == ALL:
+        found = [books.myself, *books.processes.values()]
+    elif order.target in books.targets:
+        found = [process for process in books.processes.values() if process.pool == order.target]
+    else:
+        found = _dumpable(order.target, books, now)
+    if isinstance(found, Refused):
+        return found
+    reopening = Reopening(order.target, found, command(), order.rotate, now, order.timeout_s)
+    asking = reopening.ask()
+    text = f"{'rotate' if order.rotate else 'reopen'} the logs of {order.target}: {len(asking)} processes"
+    return Accepted(reopening, [Tell("reopen", order.target, text, asked.operator), *asking], [])
 
 
 def _dumpable(target: str, books: Books, now: float) -> list[Process] | Refused:

@@ -27,7 +27,18 @@ from primectl.control.child import log_limits
 from primectl.control.log import ProcessLog
 from primectl.errors import ConfigError, StartFailed
 from primectl.wire import frames
-from primectl.wire.control import ALL, Refusal, ReloadOrder, Reply, Request, Stop, Stopped
+from primectl.wire.control import (
+    ALL,
+    Refusal,
+    ReloadOrder,
+    Reopen,
+    ReopenOrder,
+    Reply,
+    Request,
+    Stop,
+    Stopped,
+    process_topic,
+)
 from primectl.wire.stats import STATE, ClusterSnapshot, EventPublished, ReportEnvelope, SnapshotPublished
 from supervisor import adopt, api, kernel, runtime, sharing
 from supervisor.channel import EVENTS, LOGS, SNAPSHOTS, Channel
@@ -63,6 +74,7 @@ from supervisor.events import (
     ListenersRefused,
     Look,
     RemovePool,
+    ReopenLog,
     ShowProgress,
     Signal,
     SignalStray,
@@ -81,6 +93,7 @@ from supervisor.keeping import Keeping
 from supervisor.lastcall import LastCall
 from supervisor.lending import Lending
 from supervisor.listen import Listeners
+from supervisor.logkeeper import LogKeeper
 from supervisor.logtail import LogTail
 from supervisor.notify import Notify
 from supervisor.probe import Probe
@@ -286,6 +299,7 @@ class Supervisor:
         self._closing.callback(self._notify.close)
         self._probe = Probe(clock)
         self._logtail = LogTail(self._place)
+        self._log_keeper = LogKeeper(self._place, clock, self._have_rotated)
         self._questions = Questions(
             loop, clock, self._place, lambda: self._config.pools, self._snapshot, self._eventlog, self._reply
         )
@@ -323,6 +337,9 @@ class Supervisor:
         # As PID 1 of a container all orphans are ours, not only those of our processes: they come by hundreds. Not by
         # the loop, which keeps this signal for children of its own kind.
         signal.signal(signal.SIGCHLD, lambda *_: self._loop.call_soon_threadsafe(self._reap))
+        self._loop.add_signal_handler(
+            signal.SIGUSR1, lambda: self._emit(Asked(ReopenOrder(), "SIGUSR1", at=self._clock.wall()))
+        )
         self._loop.add_signal_handler(signal.SIGHUP, self._on_sighup, Terminal())
         self._probe.add(SUPERVISOR, 0, os.getpid())
         self._go_round()
@@ -437,6 +454,8 @@ class Supervisor:
                 self._look_closer(action)
             case TakeDump():
                 self._stack_files.take(action)
+            case ReopenLog():
+                self._reopen(action)
             case CloseZygote():
                 self._zygotes.close(action)
             case CloseListeners():
@@ -496,6 +515,22 @@ class Supervisor:
     def _config(self) -> Config:
         """The one that counts."""
         return self._spawner.cluster.config
+
+    def _reopen(self, order: ReopenLog) -> None:
+        if order.process != SUPERVISOR:
+            self._zygotes.reopen(order)
+            return
+        self._log.reopen(rotate=order.rotate)
+        self._eventlog.reopen()
+
+    def _have_rotated(self, process: str) -> None:
+        """All logs together are too large, and this is the largest that is written."""
+        self._log.info(f"all logs together are too large: that of {process} is rotated")
+        incarnation = self._cluster.present()[process]
+        if process == SUPERVISOR or process.startswith("zygote."):
+            self._reopen(ReopenLog(process, incarnation, rotate=True))
+        else:
+            self._channel.broadcast(process_topic(process), Reopen(0, rotate=True))
 
     def _tell(self, tell: Tell) -> None:
         self._eventlog.add(self._clock.wall(), tell)
@@ -596,6 +631,8 @@ class Supervisor:
             **self._channel.counters,
             "zygote_malformed": self._zygotes.malformed,
             "log_lines_dropped": self._log.dropped,
+            "logs_removed": self._log_keeper.removed,
+            "logs_emptied": self._log_keeper.emptied,
             "events_dropped": self._eventlog.dropped,
         }
         counters = {name: count for name, count in counters.items() if count}
@@ -624,6 +661,7 @@ class Supervisor:
     def _keep_house(self) -> None:
         self._spawner.look_for_oom_kills()
         self._log.tend()
+        self._log_keeper.look(self._config.supervisor, self._cluster.present())
         self._reap()
 
     def _reap(self) -> None:

@@ -18,6 +18,7 @@ from primectl.wire.zygote import (
     Imported,
     ImportFailed,
     Leave,
+    Reopen,
     ToZygote,
     Wish,
     encode,
@@ -32,6 +33,7 @@ from supervisor.events import (
     HandlerFailed,
     HandlerImported,
     Kind,
+    ReopenLog,
 )
 from supervisor.logread import size
 from supervisor.spawn import INHERITED_FD, Spawner
@@ -94,6 +96,12 @@ class Zygotes:
         line = self._lines.get(order.process)
         if line is not None and line.incarnation == order.incarnation:
             line.unsent.append(Leave())
+            self._send(line)
+
+    def reopen(self, order: ReopenLog) -> None:
+        line = self._lines.get(order.process)
+        if line is not None and line.incarnation == order.incarnation:
+            line.unsent.append(Reopen(order.rotate))
             self._send(line)
 
     def hear_out(self, process: str, incarnation: int) -> None:

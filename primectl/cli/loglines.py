@@ -6,8 +6,9 @@ belong to the entry before them and stay with it.
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from primectl.wire.stats import LogLine
 from tui.present.clean import cells, clean, fit
@@ -29,15 +30,28 @@ def processes_of(target: str, known: Iterable[str]) -> list[str]:
 
 def merge(logs: Mapping[str, Sequence[str]], last: int) -> list[LogLine]:
     """The last lines of all logs in order of time; entries of one time, and of one process, keep their order."""
-    stamped: list[tuple[str, LogLine]] = []
-    for process, lines in logs.items():
-        stamp = ""
-        for text in lines:
-            found = _STAMP.match(text)
-            stamp = found[0] if found else stamp
-            stamped.append((stamp, LogLine(process, text)))
-    stamped.sort(key=lambda pair: pair[0])
-    return [line for _, line in stamped[len(stamped) - last if last < len(stamped) else 0 :]]
+    lines = list(merged({process: iter(lines) for process, lines in logs.items()}))
+    return lines[len(lines) - last if last < len(lines) else 0 :]
+
+
+def merged(logs: Mapping[str, Iterator[str]]) -> Iterator[LogLine]:
+    """All lines of all logs, as they are read."""
+    stamped = [_stamped(process, lines) for process, lines in logs.items()]
+    return (line for _, line in heapq.merge(*stamped, key=_stamp_of))
+
+
+def _stamped(process: str, lines: Iterator[str]) -> Iterator[tuple[str, LogLine]]:
+    """Each line with the latest time so far: a log is taken to be in order, whatever a clock did."""
+    stamp = ""
+    for text in lines:
+        found = _STAMP.match(text)
+        if found is not None:
+            stamp = max(stamp, found[0])
+        yield stamp, LogLine(process, text)
+
+
+def _stamp_of(stamped: tuple[str, LogLine]) -> str:
+    return stamped[0]
 
 
 class Prefixer:

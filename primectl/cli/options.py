@@ -25,6 +25,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes; Ctrl-C ends it.")]
 Last = Annotated[str, typer.Option("-n", "--last", metavar="N", help="How many of the latest to show.")]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="Not before: so long ago (5m), or a time (2026-01-31T12:00:00Z)."),
+]
 Timeout = Annotated[
     str | None, typer.Option("--timeout", metavar="TIME", help="How long it may take, such as 30s or 2m.")
 ]

@@ -16,6 +16,7 @@ from primectl.wire.control import (
     PlannedChange,
     ProcessDump,
     Reloaded,
+    Reopened,
     Restarted,
     Resumed,
     Scaled,
@@ -237,6 +238,11 @@ def _dump_text(dump: ProcessDump) -> str:
     how = {"signal": " (does not answer; written by faulthandler)", "none": " (no stacks)"}.get(dump.how, "")
     lines = [f"  {clean(line)}" if line else "" for line in dump.text.split("\n")]
     return "\n".join([f"{clean(dump.process)}{clean(how)}", *lines])
+
+
+def reopened_text(reopened: Reopened, *, rotated: bool) -> str:
+    done = "rotated" if rotated else "opened anew"
+    return f"{units.plural(len(reopened.processes), 'log')} {done}: {name_list(reopened.processes)}"
 
 
 def stopped_text(stopped: Stopped) -> str:

@@ -13,7 +13,8 @@ from types import MappingProxyType
 
 from primectl.cli.loglines import merge, processes_of
 from primectl.config.topology import Place
-from primectl.control.following import LogReader, Mark, chain, joined
+from primectl.control.following import LogReader, Mark, chain, joined, key_of
+from primectl.control.rotation import STAMP, first_written, has_writers
 from primectl.errors import NotFound
 from primectl.wire.stats import LogLine
 from tui.present.units import size
@@ -58,11 +59,12 @@ def _tail(path: str, last: int, until: Mark | None) -> list[str]:
         with open(fd, "rb", buffering=0) as file:
             end = status.st_size
             if until is not None:
-                if (status.st_dev, status.st_ino) != until.file:
+                if key_of(status) != until.file:
                     continue
                 end, until = min(end, until.position), None
             found = joined(_end_of(file, last + 1 - len(found), end), found, fd)
-        if len(found) > last:
+        # The first may have begun in the file before; the last is what comes after the last line.
+        if len(found) > last + 1:
             break
     if found and not found[-1]:
         found.pop()
@@ -79,6 +81,56 @@ def _end_of(file: io.RawIOBase, last: int, end: int) -> list[bytes]:
         file.seek(start)
         data = (file.read(step) or b"") + data
     return data.split(b"\n")[1 if start > 0 else 0 :]
+
+
+def whole_log(path: str, since: float, until: Mark | None) -> Iterator[str]:
+    """All lines of a log, of its older files too, the oldest first; what was written before `since` (Unix seconds) may
+    be left out, what was written behind `until` is."""
+    files = list(chain(path))
+    rest = b""
+    try:
+        if until is not None:
+            while files and key_of(files[0][1]) != until.file:
+                os.close(files.pop(0)[0])
+        for number, (fd, status) in reversed(list(enumerate(files))):
+            end = status.st_size if until is None or number else min(status.st_size, until.position)
+            if status.st_mtime < since:
+                continue
+            position = _before(fd, end, since)
+            dated = position == 0
+            while position < end:
+                data = os.pread(fd, min(READ_BYTES, end - position), position)
+                if not data:  # it was emptied meanwhile
+                    break
+                position += len(data)
+                *lines, rest = (rest + data).split(b"\n")
+                if not dated:
+                    # The lines above the first entry here belong to one of before.
+                    first = next((n for n, line in enumerate(lines) if STAMP.match(line)), None)
+                    lines, dated = lines[first if first is not None else len(lines) :], first is not None
+                yield from map(text_of, lines)
+            if rest and has_writers(fd):
+                yield text_of(rest)
+                rest = b""
+        if rest:
+            yield text_of(rest)
+    finally:
+        for fd, _ in files:
+            os.close(fd)
+
+
+def _before(fd: int, end: int, since: float) -> int:
+    """A place of the file before which all lines were written earlier than `since`."""
+    begin = 0
+    while end - begin > READ_BYTES:
+        middle = (begin + end) // 2
+        written = first_written(os.pread(fd, READ_BYTES, middle))
+        # One that says no time tells nothing: then it is looked for further up.
+        if written is not None and written < since - 1.0:
+            begin = middle
+        else:
+            end = middle
+    return begin
 
 
 def text_of(line: bytes) -> str:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from primectl.config.model import SupervisorConfig
 from primectl.config.topology import ClusterFile
 from primectl.control import prints, stacks
-from primectl.control.log import ProcessLog
+from primectl.control.log import ProcessLog, take_own
 from primectl.control.rotation import Limits
 
 PRIVATE = 0o077
@@ -80,7 +80,8 @@ def become(cluster: ClusterFile, process: str, incarnation: int, umask: int = PR
     os.umask(umask)
     os.environ[MARK] = mark(cluster, process)
     setproctitle.setproctitle(title(cluster, process))
-    log = _log(cluster.place.log_file(process), log_limits(cluster.config.supervisor))
+    log = take_own(cluster.place.log_file(process), log_limits(cluster.config.supervisor))
+    prints.belong_to(log)
     _do_not_preempt(log)
     try:
         stacks.on_signal(cluster.place.dump_file(process))
@@ -94,17 +95,6 @@ def leave(status: int = 0) -> NoReturn:
     leaving, and whoever waits for the cluster to stop waits for it."""
     prints.finish()
     os._exit(status)
-
-
-_mine: ProcessLog | None = None
-"""The log of this process; a worker that was forked finds its zygote's here."""
-
-
-def _log(path: str, limits: Limits) -> ProcessLog:
-    global _mine
-    _mine = ProcessLog(path, limits, instead_of=_mine)
-    prints.belong_to(_mine)
-    return _mine
 
 
 def log_limits(config: SupervisorConfig) -> Limits:

@@ -43,19 +43,23 @@ class Mark(NamedTuple):
 def chain(path: str) -> Iterator[tuple[int, os.stat_result]]:
     """The files of a log, the newest first, each once though they be renamed meanwhile. The caller closes them."""
     seen: set[Key] = set()
+    missing = 0
     for number in range(OLDER_LOOKED_FOR):
         try:
             # No link: the folder may be one in which workers of other users make their files.
             fd = os.open(f"{path}.{number}" if number else path, READ)
         except OSError:
-            if number:
+            # While files are renamed there is a gap, and it moves from the oldest to the newest.
+            missing += 1
+            if missing > 1:
                 return
-            continue  # it has just been renamed, and the new one is not there yet
+            continue
+        missing = 0
         status = os.fstat(fd)
-        if _key(status) in seen:
+        if key_of(status) in seen:
             os.close(fd)
         else:
-            seen.add(_key(status))
+            seen.add(key_of(status))
             yield fd, status
 
 
@@ -72,7 +76,7 @@ def joined(older: list[bytes], newer: list[bytes], fd: int) -> list[bytes]:
     return [*older[:-1], older[-1] + newer[0], *newer[1:]]
 
 
-def _key(status: os.stat_result) -> Key:
+def key_of(status: os.stat_result) -> Key:
     return status.st_dev, status.st_ino
 
 
@@ -115,7 +119,7 @@ class LogReader:
         self._looked_at = time.time() if from_end else 0.0
         if from_end:
             for fd, status in chain(path):
-                newest = _File(fd, _key(status))
+                newest = _File(fd, key_of(status))
                 newest.position = status.st_size
                 self._files.append(newest)
                 break
@@ -146,10 +150,10 @@ class LogReader:
         found: deque[_File] = deque()
         for fd, status in chain(self._path):
             # One that we have, or that was full before we came: those behind it are older still.
-            if _key(status) in known or status.st_mtime < self._looked_at - SLACK_S:
+            if key_of(status) in known or status.st_mtime < self._looked_at - SLACK_S:
                 os.close(fd)
                 break
-            found.appendleft(_File(fd, _key(status)))
+            found.appendleft(_File(fd, key_of(status)))
         self._files += found
 
     def _count(self) -> int:
@@ -209,5 +213,5 @@ class LogReader:
 
 def _is(path: str, key: Key) -> bool:
     with suppress(FileNotFoundError):
-        return _key(os.stat(path)) == key
+        return key_of(os.stat(path)) == key
     return False

@@ -39,6 +39,27 @@ def printable(text: str) -> str:
     )
 
 
+_own: ProcessLog | None = None
+"""The log of this process; a worker that was forked finds its zygote's here."""
+
+
+def take_own(path: str, limits: Limits) -> ProcessLog:
+    """Begin the log of this process, in place of the one that it has from its parent."""
+    global _own
+    _own = ProcessLog(path, limits, instead_of=_own)
+    return _own
+
+
+def reopen_own(*, rotate: bool) -> None:
+    if _own is not None:
+        _own.reopen(rotate=rotate)
+
+
+def tend_own() -> None:
+    if _own is not None:
+        _own.tend()
+
+
 class ProcessLog:
     """The log of this process; its lines may come from several threads, `tend` and `reopen` are for one.
 
@@ -74,7 +95,7 @@ class ProcessLog:
         self._direct(fd)
         if fd != self._fd:
             os.close(fd)
-        self._first_at = rotation.first_written(self._fd)
+        self._first_at = rotation.first_written(os.pread(self._fd, rotation.HEAD_BYTES, 0))
 
     def configure(self, limits: Limits) -> None:
         """Other bounds, from the next `tend` on."""
@@ -199,7 +220,7 @@ class ProcessLog:
         self._next = -1
         self._stuck = False
         self._patience = PATIENCE
-        self._first_at = rotation.first_written(self._fd)
+        self._first_at = rotation.first_written(os.pread(self._fd, rotation.HEAD_BYTES, 0))
 
     def close(self) -> None:
         """Let go of the file; the process's stdout and stderr keep it."""

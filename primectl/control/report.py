@@ -13,11 +13,12 @@ import zmq
 
 from primectl.config.topology import COMMANDS, STATS, Place
 from primectl.control import stacks
+from primectl.control.log import reopen_own
 from primectl.control.sockets import CALM_HEARTBEAT_MS, REPORT_QUEUE, open_socket, receive
 from primectl.errors import WireError
 from primectl.wire import frames
-from primectl.wire.control import ALL, Command, Dump, Hello, pool_topic, process_topic, role_topic
-from primectl.wire.stats import Dumped, Ready, Report, ReportEnvelope, Role
+from primectl.wire.control import ALL, Command, Dump, Hello, Reopen, pool_topic, process_topic, role_topic
+from primectl.wire.stats import Acknowledged, Dumped, Ready, Report, ReportEnvelope, Role
 
 COMMANDS_A_TURN = 256
 
@@ -73,6 +74,9 @@ class Reporter:
                     self.publish(Ready(os.getpid()))
                 elif isinstance(command, Dump):
                     self.publish(Dumped(command.command, stacks.stacks(self.about())))
+                elif isinstance(command, Reopen):
+                    reopen_own(rotate=command.rotate)
+                    self.publish(Acknowledged(command.command))
                 else:
                     commands.append(command)
             if len(messages) < COMMANDS_A_TURN:

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+STAMP = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", re.MULTILINE)
 """What an entry of a log begins with."""
 HEAD_BYTES = 4096
 
@@ -69,9 +69,9 @@ def has_writers(fd: int) -> bool:
     return False
 
 
-def first_written(fd: int) -> float | None:
-    """The time (Unix seconds) that the first line of a log bears; None for an empty log or one that says none."""
-    found = STAMP.search(os.pread(fd, HEAD_BYTES, 0))
+def first_written(data: bytes) -> float | None:
+    """The time (Unix seconds, whole ones) of the first line of a log that says one; None where none does."""
+    found = STAMP.search(data)
     if found is None:
         return None
     try:

@@ -18,6 +18,7 @@ number of `Reply` with status 102 (progress) and then one final `Reply`. Every o
     POST /drain   DrainOrder (102: Progress)        -> Drained
     POST /resume  ResumeOrder                       -> Resumed
     POST /dump    DumpOrder  (102: Progress)        -> Dumps
+    POST /reopen  ReopenOrder (102: Progress)       -> Reopened
     POST /stop    Stop       (102: Progress)        -> Stopped
 """
 
@@ -96,6 +97,13 @@ class Dump(Struct, frozen=True, tag=True):
     command: int
 
 
+class Reopen(Struct, frozen=True, tag=True):
+    """Open your log by its name, since somebody has renamed the file; with `rotate`, rotate it yourself."""
+
+    command: int
+    rotate: bool = False
+
+
 class Lend(Struct, frozen=True, tag=True):
     """To a server that an earlier supervisor has started: hand over your listening socket, as a `Loan`, to the UNIX
     socket `listeners`. So a successor can take up the connections that wait in it."""
@@ -121,7 +129,19 @@ class Loan(Struct, frozen=True):
 
 
 Command = (
-    Hello | KillNow | Retire | Drain | Resume | Roster | ProcessGone | ProcessReady | Readiness | Dump | Lend | Reread
+    Hello
+    | KillNow
+    | Retire
+    | Drain
+    | Resume
+    | Roster
+    | ProcessGone
+    | ProcessReady
+    | Readiness
+    | Dump
+    | Lend
+    | Reread
+    | Reopen
 )
 
 ALL = "all"
@@ -346,6 +366,24 @@ class ProcessDump(Struct, frozen=True):
 class Dumps(Struct, frozen=True):
     target: str
     dumps: list[ProcessDump]
+    seconds: float = 0.0
+    operation: int = 0
+
+
+class ReopenOrder(Struct, frozen=True):
+    """Logs are opened by their names, or rotated. `target` is `all` (the supervisor and zygotes too), a pool with its
+    proxy and zygotes, or a process."""
+
+    target: str = "all"
+    rotate: bool = False
+    timeout_s: float = 5.0
+
+
+class Reopened(Struct, frozen=True):
+    """`processes` have done so."""
+
+    target: str
+    processes: list[str]
     seconds: float = 0.0
     operation: int = 0
 

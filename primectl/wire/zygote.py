@@ -38,7 +38,13 @@ class Leave(Struct, array_like=True, frozen=True, tag="L"):
     """Nobody wants workers of you any more."""
 
 
-ToZygote = ForkWorkers | Leave
+class Reopen(Struct, array_like=True, frozen=True, tag="O"):
+    """As the command of that name; it is not answered."""
+
+    rotate: bool = False
+
+
+ToZygote = ForkWorkers | Leave | Reopen
 
 
 class Imported(Struct, array_like=True, frozen=True, tag="I"):

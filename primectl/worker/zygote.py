@@ -25,6 +25,7 @@ from primectl.config.entry import HandlerFault, own_traceback
 from primectl.config.identity import IdentityFault
 from primectl.config.topology import ClusterFile
 from primectl.control import child
+from primectl.control.log import reopen_own, tend_own
 from primectl.wire.zygote import (
     PACKET_LIMIT,
     Birth,
@@ -33,6 +34,7 @@ from primectl.wire.zygote import (
     Imported,
     ImportFailed,
     Leave,
+    Reopen,
     ToZygote,
     Wish,
     encode,
@@ -119,6 +121,10 @@ def serve(cluster: ClusterFile, pool: str, channel: socket.socket) -> int:
     while (command := _hear(channel)) is not None:
         if isinstance(command, Leave):
             return 0
+        if isinstance(command, Reopen):
+            reopen_own(rotate=command.rotate)
+            continue
+        tend_own()
         pid = os.fork()
         if pid == 0:
             _fork_all(_as_it_is_now(cluster, pool), command.wishes, handler, channel)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from primectl.errors import WireError
 from primectl.wire import frames
-from primectl.wire.control import Drain, Dump, Hello, KillNow, Lend, Loan, ProcessGone, Resume, Retire, Roster
+from primectl.wire.control import Drain, Dump, Hello, KillNow, Lend, Loan, ProcessGone, Reopen, Resume, Retire, Roster
 from primectl.wire.job import (
     REQUEST,
     VALUE,
@@ -72,6 +72,7 @@ MESSAGES: dict[str, object] = {
     "resume": Resume(6),
     "roster": Roster([("compute.3", 9)]),
     "dump": Dump(7),
+    "reopen": Reopen(8, True),
     "process gone": ProcessGone("compute.3", 9),
     "dumped": ReportEnvelope("compute.3", 9, 3, Dumped(7, "thread MainThread")),
     "lend": Lend(7),

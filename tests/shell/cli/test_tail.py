@@ -153,3 +153,45 @@ def test_a_line_without_an_end_does_not_grow_for_ever(place: Place) -> None:
     write(place, "a.1", "x" * 3 * LONGEST, end="")
     assert len(read(follower)) == 1
     follower.close()
+
+
+# --- whole logs -------------------------------------------------------------------------------------------------------
+
+NOON = 1_767_268_800.0  # 2026-01-01T12:00:00Z
+
+
+def entry(second: int) -> str:
+    return f"2026-01-01T12:{second // 60:02}:{second % 60:02}.000Z INFO {second}"
+
+
+def test_a_whole_log_is_all_of_its_files_and_ends_where_it_is_told(place: Place) -> None:
+    for name in ("one", "two"):
+        write(place, "a.1", name)
+        os.rename(place.log_file("a.1"), f"{place.log_file('a.1')}.{2 if name == 'one' else 1}")
+    write(place, "a.1", "three")
+    follower = Follower(place)
+    write(place, "a.1", "four")
+    path = place.log_file("a.1")
+    assert list(tail.whole_log(path, 0.0, None)) == ["one", "two", "three", "four"]
+    assert list(tail.whole_log(path, 0.0, follower.marks()["a.1"])) == ["one", "two", "three"]
+    rotate(place, "a.1")
+    assert list(tail.whole_log(path, 0.0, follower.marks()["a.1"])) == ["one", "three"]
+    follower.close()
+
+
+def test_a_line_that_a_rotation_has_cut_is_one(place: Place) -> None:
+    write(place, "a.1", "one\nha", end="")
+    rotate(place, "a.1")
+    write(place, "a.1", "lf", "two")
+    assert list(tail.whole_log(place.log_file("a.1"), 0.0, None)) == ["one", "half", "two"]
+    assert texts(place, ["a.1"], 2) == ["half", "two"]
+
+
+@pytest.mark.parametrize("second", [0, 1, 500, 1234, 2999, 3000])
+def test_a_large_log_is_read_from_a_time_on(place: Place, second: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "READ_BYTES", 256)
+    write(place, "a.1", *(f"{entry(number)}\nprinted" for number in range(3000)))
+    found = list(tail.whole_log(place.log_file("a.1"), NOON + second, None))
+    wanted = [line for number in range(second, 3000) for line in (entry(number), "printed")]
+    assert found[len(found) - len(wanted) :] == wanted
+    assert len(found) - len(wanted) < 40

@@ -133,6 +133,20 @@ def test_what_is_skipped_is_counted_and_ends_with_a_line(path: str) -> None:
     reader.close()
 
 
+@pytest.mark.parametrize("moment", [0, 1, 2])
+def test_a_reader_that_comes_while_files_are_renamed_misses_none(path: str, moment: int) -> None:
+    write(path, "known")
+    reader = LogReader(path, from_end=True)
+    for name in ("one", "two", "three"):
+        rotate(path, keep=9)
+        write(path, name)
+    # known is .3 now, and just then the next rotation has come so far:
+    for number in (3, 2, 1)[: moment + 1]:
+        os.replace(f"{path}.{number}", f"{path}.{number + 1}")
+    assert read(reader) == ["one", "two", "three"]
+    reader.close()
+
+
 def test_older_files_are_listed_once_the_newest_first(path: str) -> None:
     for name in ("one", "two", "three"):
         rotate(path)
