@@ -227,7 +227,7 @@ class Adoption:
         return CameUp(
             adopted=self._adopted,
             started=sum(not process.adopted for process in running),
-            failing=tuple(f"{p.id} ({p.cause})" for p in shown if p.state in (S.BACKOFF, S.FAILED)),
+            failing=tuple(f"{p.id} is not up: {p.cause}" for p in shown if p.state in (S.BACKOFF, S.FAILED)),
         )
 
 

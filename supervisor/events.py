@@ -441,13 +441,14 @@ class ShowProgress(Struct, frozen=True):
 class CameUp(Struct, frozen=True):
     """Every process has said READY for the first time.
 
-    After an adoption: so many processes were `adopted`, so many `started` beside them, and these `failing` ones are
-    not up, which ends no cluster that serves.
+    After an adoption: so many processes were `adopted`, so many `started` beside them; what is `failing`, in
+    words, ends no cluster that serves. `applied` says what came of the config that had changed meanwhile.
     """
 
     adopted: int = 0
     started: int = 0
     failing: tuple[str, ...] = ()
+    applied: str = ""
 
 
 class StartFailure(Struct, frozen=True):

@@ -24,6 +24,7 @@ from primectl.clock import Clock, SystemClock
 from primectl.config.model import Config, ServerConfig
 from primectl.config.topology import ClusterFile, Place
 from primectl.control.child import log_limits
+from primectl.control.client import operator_name
 from primectl.control.log import ProcessLog
 from primectl.errors import ConfigError, StartFailed
 from primectl.wire import frames
@@ -41,6 +42,7 @@ from primectl.wire.control import (
 )
 from primectl.wire.stats import STATE, ClusterSnapshot, EventPublished, ReportEnvelope, SnapshotPublished
 from supervisor import adopt, api, kernel, runtime, sharing
+from supervisor.arrival import OURSELVES, Arrival
 from supervisor.channel import EVENTS, LOGS, SNAPSHOTS, Channel
 from supervisor.cluster import Cluster
 from supervisor.doors import Doors
@@ -73,6 +75,7 @@ from supervisor.events import (
     ListenersBound,
     ListenersRefused,
     Look,
+    Order,
     RemovePool,
     ReopenLog,
     ShowProgress,
@@ -187,11 +190,11 @@ def serve(
         sharing.settle_folders(place, cluster.config)
         if estate is None:
             runtime.write_cluster_file(cluster)
-        elif wanted != cluster:
-            log.warn("the config has changed since the cluster was started, which goes on as it was; `primectl apply`")
         hooks = Hooks(on_progress, on_ready, report)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            supervisor = Supervisor(cluster, doors, log, clock, runner.get_loop(), hooks, programs, estate, watch)
+            supervisor = Supervisor(
+                cluster, doors, log, clock, runner.get_loop(), hooks, programs, estate, watch, _changed(cluster, wanted)
+            )
             try:
                 outcome = runner.run(supervisor.run())
             except Exception:
@@ -227,6 +230,13 @@ def _take_over(place: Place, config: Config, log: ProcessLog, clock: Clock) -> a
     return None
 
 
+def _changed(running: ClusterFile, wanted: ClusterFile) -> Order | None:
+    """The order to take another config than the one that a cluster runs, whose operators' sizes stay."""
+    if (running.config, running.import_path) == (wanted.config, wanted.import_path):
+        return None
+    return ApplyOrder(wanted.config, wanted.config_path, wanted.import_path, keep_sizes=True)
+
+
 def _listeners(server: ServerConfig, estate: adopt.Estate | None) -> Listeners:
     """Bound, unless servers that live have them. Where none does, they are bound where clients have known them."""
     if estate is None:
@@ -257,8 +267,10 @@ class Supervisor:
         programs: Programs,
         estate: adopt.Estate | None,
         watch: bool,
+        then: Order | None,
     ) -> None:
-        """`estate` is what an earlier supervisor has left and this one takes over."""
+        """`estate` is what an earlier supervisor has left and this one takes over, `then` the order that is carried out
+        once that is done."""
         self._place = cluster.place
         self._doors = doors
         self._log = log
@@ -324,6 +336,12 @@ class Supervisor:
             doors,
             left=State(kernel.boot_id(), [], began=clock.wall()) if estate is None else estate.state,
             on_fault=self._on_state_fault,
+        )
+        self._arrival = Arrival(
+            then,
+            order=self._order,
+            on_progress=hooks.on_progress,
+            on_ready=lambda outcome: hooks.on_ready(self._snapshot(), outcome),
         )
         self._lending = None if estate is None else Lending(loop, self._place, doors, self._emit, log)
 
@@ -475,6 +493,8 @@ class Supervisor:
                 self._write_config(action)
             case RemovePool():
                 runtime.remove_pool(self._place, action.pool)
+            case Answer() if action.asker == OURSELVES:
+                self._arrival.answered(action)
             case Answer():
                 self._reply(action.asker, action.status, action.body)
             case Tell():
@@ -482,7 +502,7 @@ class Supervisor:
             case ShowProgress():
                 self._hooks.on_progress(action.text)
             case CameUp():
-                self._hooks.on_ready(self._snapshot(), action)
+                self._arrival.came_up(action)
             case Leave():
                 self._outcome = action.outcome
                 self._awake.set()
@@ -531,6 +551,10 @@ class Supervisor:
             self._reopen(ReopenLog(process, incarnation, rotate=True))
         else:
             self._channel.broadcast(process_topic(process), Reopen(0, rotate=True))
+
+    def _order(self, order: Order, asker: Asker) -> None:
+        """In the name of whoever has started us."""
+        self._emit(Asked(order, operator_name(), asker, self._clock.wall()))
 
     def _tell(self, tell: Tell) -> None:
         self._eventlog.add(self._clock.wall(), tell)

@@ -11,7 +11,7 @@ from typing import Self
 
 from primectl.cli.loglines import Prefixer
 from primectl.cli.render import stopped_text
-from primectl.cli.start import CouldNotStart, Started, failing_text, started_text
+from primectl.cli.start import CouldNotStart, Started, started_text
 from primectl.cli.tail import Follower
 from primectl.cli.terminal import has_colour, silence_stdout, tell
 from primectl.config.load import Loaded
@@ -75,10 +75,11 @@ def run_here(loaded: Loaded, place: Place, *, watch: bool = False) -> int:
     from supervisor.run import ClusterFailed, serve
 
     def ready(snapshot: ClusterSnapshot, how: CameUp) -> None:
-        started = Started(place.cluster, snapshot.front.listen, os.getpid(), False, how.adopted, how.started)
+        outcome = how.adopted, how.started, how.failing, how.applied
+        started = Started(place.cluster, snapshot.front.listen, os.getpid(), False, *outcome)
         tell(f"{started_text(started)}; Ctrl-C stops it")
         for failing in how.failing:
-            tell(failing_text(failing))
+            tell(failing)
 
     stopped: list[Stopped] = []
     try:

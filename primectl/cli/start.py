@@ -40,13 +40,14 @@ class Notice(Struct, frozen=True):
     adopted: int = 0
     started: int = 0
     failing: tuple[str, ...] = ()
+    applied: str = ""
 
 
 class Started(Struct, frozen=True):
     """A cluster that serves: its address, its supervisor's pid, and whether it did so before.
 
-    After the death of its supervisor: the number of processes that were `adopted` and `started`, and those that are
-    not up, each with the cause.
+    After the death of its supervisor: the number of processes that were `adopted` and `started`, a line for each thing
+    that is `failing`, and what came of a config that had changed (`applied`).
     """
 
     cluster: str
@@ -56,6 +57,7 @@ class Started(Struct, frozen=True):
     adopted: int = 0
     started: int = 0
     failing: tuple[str, ...] = ()
+    applied: str = ""
 
 
 def started_text(started: Started) -> str:
@@ -65,13 +67,9 @@ def started_text(started: Started) -> str:
     if not started.adopted:
         return text
     text += f": adopted {started.adopted} process{'es' if started.adopted != 1 else ''}"
-    return f"{text}, started {started.started} that had ended" if started.started else text
-
-
-def failing_text(failing: str) -> str:
-    """Of one of `Started.failing`."""
-    process = failing.partition(" ")[0]
-    return f"not up: {failing}. `primectl logs {process}` tells more"
+    if started.started:
+        text += f", started {started.started} that had ended"
+    return f"{text}; the changed config: {started.applied}" if started.applied else text
 
 
 class CouldNotStart(StartFailed):
@@ -151,7 +149,7 @@ def start_detached(
             raise CouldNotStart(notice.failed, "", notice.detail, notice.exit_code)
         if notice.ready:
             pid = notice.pid or process.pid
-            outcome = notice.adopted, notice.started, notice.failing
+            outcome = notice.adopted, notice.started, notice.failing, notice.applied
             return Started(place.cluster, notice.listen, pid, False, *outcome)
         if notice.progress:
             on_progress(Progress(notice.progress))

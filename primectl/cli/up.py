@@ -9,7 +9,7 @@ import typer
 from primectl.cli import options
 from primectl.cli.choose import selection
 from primectl.cli.foreground import heed_sigterm, run_here
-from primectl.cli.start import configured, failing_text, start_detached, started_text
+from primectl.cli.start import configured, start_detached, started_text
 from primectl.cli.terminal import ProgressLine, say, say_json, tell
 from primectl.control.running import supervisor_pid
 from primectl.errors import CommandRefused, ConfigError
@@ -54,5 +54,5 @@ def up(
     else:
         say(started_text(started))
         for failing in started.failing:
-            tell(failing_text(failing))
+            tell(failing)
     return 1 if started.failing else 0

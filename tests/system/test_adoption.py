@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -153,8 +154,37 @@ def test_code_that_is_broken_by_now_keeps_no_cluster_from_being_taken_over_and_w
         wait_until(lambda: not alive(before["own.2"]), what="its end")
         done = cluster.cli("up", "-d", code=1)
         assert done.stdout.rstrip().endswith(": adopted 3 processes")
-        assert "not up: own.2 (its handler cannot be imported: ZeroDivisionError: division by zero)" in done.stderr
+        assert "own.2 is not up: its handler cannot be imported: ZeroDivisionError: division by zero" in done.stderr
         assert {process["id"]: process["state"] for process in cluster.ps()["processes"]}["own.1"] == "running"
+
+
+async def test_a_config_that_has_changed_meanwhile_is_applied_without_a_failed_request(cluster: ClusterUnderTest):
+    await operate(cluster, "scale", "parse=3")
+    async with nobody_notices(cluster):
+        before = await pids(cluster)
+        await supervisor_dies(cluster)
+        text = cluster.file.read_text()
+        cluster.file.write_text(text.replace("workers = 2", "workers = 4"))
+        told = await operate(cluster, "up", "-d")
+        assert ": adopted 8 processes; the changed config: 1 change made" in told
+        after = await pids(cluster)
+        assert set(after) - set(before) == {"compute.3", "compute.4"}
+        assert {process for process in before if after[process] != before[process]} == set()
+    assert cluster.pool("parse")["target"] == 3, "an operator's size stays"
+
+
+def test_a_changed_config_that_cannot_be_applied_is_told_and_the_cluster_goes_on_as_it_was(cluster: ClusterUnderTest):
+    before = cluster.pids()
+    os.kill(before["supervisor"], signal.SIGKILL)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = cluster.file.read_text()
+        cluster.file.write_text(text.replace("http://127.0.0.1:0", f"http://127.0.0.1:{port}"))
+        done = cluster.cli("up", "-d", code=1)
+    assert done.stdout.rstrip().endswith(": adopted 6 processes")
+    assert done.stderr.startswith("the changed config is not applied: ")
+    assert "in use" in done.stderr
+    assert {**cluster.pids(), "supervisor": 0} == {**before, "supervisor": 0}
 
 
 def test_a_cluster_that_is_left_can_be_taken_over_in_the_foreground(cluster: ClusterUnderTest):

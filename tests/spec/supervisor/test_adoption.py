@@ -273,7 +273,7 @@ def test_what_fails_in_an_adoption_ends_no_cluster_and_is_named():
     world.settle()
     (outcome,) = came_up(world)
     assert (outcome.adopted, outcome.started) == (5, 0)
-    assert outcome.failing == ("compute.1 (exit status 1: ValueError: code 2)",)
+    assert outcome.failing == ("compute.1 is not up: exit status 1: ValueError: code 2",)
     assert world.outcome is None
     assert world.cluster.snapshot().state is ClusterState.RUNNING
 
