@@ -397,7 +397,15 @@ class Cluster:
 
     def _begin_stop(self, asked: Asked, timeout_s: float, delay_s: float) -> Entry:
         present = sum(process.alive and process.kind is not Kind.ZYGOTE for process in self._books.processes.values())
-        self._books.stopping = Stopping(self._name, present, self._now, timeout_s, delay_s, self._out.next_command)
+        self._books.stopping = Stopping(
+            self._name,
+            present,
+            self._now,
+            timeout_s,
+            delay_s,
+            self._out.next_command,
+            self._books.config.server.processes,
+        )
         entry, actions = self._books.desk.take(asked, self._books.stopping, self._now)
         self._out.extend(actions)
         return entry

@@ -32,6 +32,7 @@ from supervisor.plan import Dismiss, Force, Revive, Step
 from supervisor.process import Process
 from supervisor.reload import Reloading, ReloadingAll
 from supervisor.reopening import Reopening
+from supervisor.serverroll import Restarting
 
 
 class Accepted(NamedTuple):
@@ -130,8 +131,11 @@ def _restart(order: Restart, asked: Asked, books: Books, now: float) -> Accepted
     if isinstance(target, Refused):
         return target
     members = [books.processes[name] for name in target.processes]
+    servers = bool(members) and all(process.kind is Kind.SERVER for process in members)
     return Accepted(
-        Rolling(order.target, members, now, order.timeout_s),
+        Restarting(order.target, members, books, now)
+        if servers
+        else Rolling(order.target, members, now, order.timeout_s),
         [Tell("restart", order.target, f"restart {order.target}: {len(members)} processes", asked.operator)],
         [],
     )

@@ -93,6 +93,7 @@ def _pool(books: Books, pool: str, now: float) -> PoolSnapshot:
         failed_workers=sum(worker.state is S.FAILED for worker in workers),
         max_workers=settings.max_workers,
         max_queue=settings.max_queue,
+        configured=settings.workers,
         state="draining" if books.drains[pool].whole else "running",
         trouble=_trouble(books, pool, now),
     )

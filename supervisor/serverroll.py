@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 
+from msgspec import structs
+
 from primectl.config.model import Config
 from primectl.config.topology import server_id
-from primectl.wire.control import Progress
+from primectl.wire.control import Progress, Restarted
 from supervisor import apply
 from supervisor.books import Books
 from supervisor.events import (
@@ -27,7 +29,7 @@ from supervisor.events import (
     UseListeners,
 )
 from supervisor.lifecycle import ProcessState as S
-from supervisor.operations import Processes, Turn, names
+from supervisor.operations import Processes, Result, Turn, names
 from supervisor.plan import Step
 from supervisor.process import Process
 from supervisor.stages import OVER, Reverting, Stage, anew, failed, put_in_force
@@ -175,6 +177,33 @@ class ServersRolling(Stage):
         self._books.listen = self._former_listen
         replaced = [slot.id for slot in self._slots if slot.phase >= Phase.COMES_BACK]
         return Reverting(self._books, self._before, replaced, [DropListeners()])
+
+
+class Restarting:
+    """`primectl restart` of servers."""
+
+    kind = "restart"
+    wish = ""
+    occupies = frozenset((Kind.SERVER,))
+
+    def __init__(self, target: str, servers: Sequence[Process], books: Books, now: float) -> None:
+        self.target = target
+        self._servers = [server.id for server in servers]
+        self._rolling = ServersRolling(books, sorted(server.number for server in servers))
+        self._began = now
+
+    def advance(self, processes: Processes, now: float) -> Turn:
+        turn = self._rolling.advance(processes, now)
+        if turn.result is None:
+            return turn
+        if turn.result.status != 200:
+            self._rolling.undo()
+            return turn
+        done = Restarted(self.target, self._servers, now - self._began)
+        return structs.replace(turn, result=Result(200, done))
+
+    def next_deadline(self) -> float | None:
+        return self._rolling.next_deadline()
 
 
 def _servers(processes: Processes) -> list[Process]:

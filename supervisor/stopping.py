@@ -70,8 +70,10 @@ class Stopping:
         timeout_s: float,
         delay_s: float,
         next_command: Callable[[], int],
+        sockets: int = 1,
     ) -> None:
-        """`delay_s` is how long all go on serving at first; it counts to `timeout_s`."""
+        """`delay_s` is how long all go on serving at first; it counts to `timeout_s`. `sockets` are listening."""
+        self._sockets = sockets
         self.target = cluster
         self.deadline = now + timeout_s
         self.tally = Tally()
@@ -127,7 +129,10 @@ class Stopping:
             return []
         self._phase = Phase.SERVERS
         servers = [process for process in processes.values() if process.kind is Kind.SERVER]
-        return [CloseListeners(tuple(server.id for server in servers if server.state is not S.RUNNING))]
+        # One that is replaced shares its socket with a stand-in, whose number tells (`serverroll`).
+        served = {server.number % self._sockets for server in servers if server.state is S.RUNNING}
+        unserved = (server.id for server in servers if server.number % self._sockets not in served)
+        return [CloseListeners(tuple(unserved))]
 
     def _next_phase(self, alive: list[Process], now: float) -> None:
         if self._phase is Phase.SERVERS and not any(process.kind is Kind.SERVER for process in alive):

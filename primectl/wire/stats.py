@@ -157,6 +157,8 @@ class PoolSnapshot(Struct, frozen=True, kw_only=True):
     """`running`, or `draining` when the pool takes no more jobs."""
     trouble: str = ""
     """Why the pool gets no new workers although those that live go on; empty when it does."""
+    configured: int | None = None
+    """Workers that the config file has; an operator's `scale` makes `target` another."""
 
 
 class ProcessSnapshot(Struct, frozen=True, kw_only=True):

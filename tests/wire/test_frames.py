@@ -14,7 +14,20 @@ from hypothesis import strategies as st
 
 from primectl.errors import WireError
 from primectl.wire import frames
-from primectl.wire.control import Drain, Dump, Hello, KillNow, Lend, Loan, ProcessGone, Reopen, Resume, Retire, Roster
+from primectl.wire.control import (
+    Drain,
+    Dump,
+    Hello,
+    KillNow,
+    Lend,
+    Loan,
+    ProcessGone,
+    Reopen,
+    Reread,
+    Resume,
+    Retire,
+    Roster,
+)
 from primectl.wire.job import (
     REQUEST,
     VALUE,
@@ -73,6 +86,7 @@ MESSAGES: dict[str, object] = {
     "roster": Roster([("compute.3", 9)]),
     "dump": Dump(7),
     "reopen": Reopen(8, True),
+    "reread": Reread(8),
     "process gone": ProcessGone("compute.3", 9),
     "dumped": ReportEnvelope("compute.3", 9, 3, Dumped(7, "thread MainThread")),
     "lend": Lend(7),

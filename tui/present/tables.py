@@ -170,7 +170,7 @@ def pool_rows(snapshot: ClusterSnapshot) -> list[tuple[str, ...]]:
     return [
         (
             clean(pool.name),
-            f"{pool.workers}/{pool.target}",
+            f"{pool.workers}/{pool.target}{drift(pool)}",
             str(pool.busy),
             str(pool.idle),
             units.count(pool.queued),
@@ -225,8 +225,13 @@ def _pool_row(pool: PoolSnapshot, workers: list[ProcessSnapshot], trends: Trends
     )
 
 
+def drift(pool: PoolSnapshot) -> str:
+    """` (file 4)` where an operator has given the pool another size than its file; else nothing."""
+    return "" if pool.configured in (None, pool.target) else f" (file {pool.configured})"
+
+
 def head_count(pool: PoolSnapshot) -> Line:
-    """`8  6b 2i`, and only if there are any: s starting, d draining, x failed."""
+    """`8  6b 2i`, and only if there are any: s starting, d draining, x failed; ` (file 4)` for another size there."""
     parts = [Part(str(pool.workers).ljust(2), Tone.STRONG)]
     counts = (
         (pool.busy, "b", Tone.BUSY),
@@ -238,6 +243,8 @@ def head_count(pool: PoolSnapshot) -> Line:
     for number, letter, tone in counts:
         if number or letter in "bi":
             parts.append(Part(f" {number}{letter}", tone if number else Tone.DIM))
+    if told := drift(pool):
+        parts.append(Part(told, Tone.DIM))
     return tuple(parts)
 
 

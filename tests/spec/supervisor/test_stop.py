@@ -100,10 +100,19 @@ def test_a_cluster_that_is_not_up_has_nobody_to_delay_its_stop_for():
 
 def test_the_stop_names_the_servers_that_nobody_runs_since_their_clients_would_wait_in_vain():
     world = a_running_world()
-    world.alive["server.1"].deaf = True
-    world.ask(Restart("server.1"))
+    world.die("server.1")
     world.ask(Stop(30.0))
     assert closed(world) == [CloseListeners(("server.1",))]
+
+
+def test_a_server_that_is_replaced_has_a_stand_in_that_answers_those_who_wait_for_it():
+    world = a_running_world()
+    world.alive["server.1"].deaf = True
+    world.ask(Restart("server.1"))
+    world.settle()
+    assert {"server.1", "server.2"} <= set(world.alive)
+    world.ask(Stop(30.0))
+    assert closed(world) == [CloseListeners()]
 
 
 def test_servers_that_run_answer_those_who_wait_for_them():
