@@ -23,8 +23,10 @@ from primectl.config.topology import (
     loopback,
     pool_in,
     pool_out,
+    proxy_id,
 )
 from primectl.errors import CommandRefused, ConfigError
+from supervisor.events import zygote_ids
 
 PRIVATE = 0o700
 SOCKETS = (COMMANDS, STATS, FEED, CONTROL, LISTENERS)
@@ -121,7 +123,10 @@ def write_cluster_file(cluster: ClusterFile) -> None:
 def remove_pool(place: Place, pool: str) -> None:
     """The files of a pool that is no more; who was killed leaves them behind."""
     sockets = [Path(place.sockets, name) for name in (pool_in(pool), pool_out(pool))]
-    for path in (*sockets, *Path(place.runtime).glob(f"{pool}.*{BEGUN}")):
+    runtime = Path(place.runtime)
+    processes = (f"{pool}.*", proxy_id(pool), *zygote_ids(pool))
+    left = [path for process in processes for kind in (BEGUN, DUMP) for path in runtime.glob(f"{process}{kind}")]
+    for path in (*sockets, *left):
         path.unlink(missing_ok=True)
 
 
