@@ -187,7 +187,7 @@ def serve(
             clean = estate is None
             raise
         kernel.become_subreaper()
-        sharing.settle_folders(place, cluster.config)
+        sharing.settle_folders(cluster)
         if estate is None:
             runtime.write_cluster_file(cluster)
         hooks = Hooks(on_progress, on_ready, report)
@@ -519,7 +519,7 @@ class Supervisor:
         """Where the disk is full the old one stays, for the processes as for us."""
         cluster = ClusterFile(self._place, order.config, order.config_path, order.import_path)
         try:
-            sharing.open_folders(self._place, order.config)
+            sharing.open_folders(cluster)
             runtime.write_cluster_file(cluster)
         except ConfigError as error:
             self._emit(ConfigNotWritten(error.what))

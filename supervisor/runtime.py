@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from primectl.config.topology import (
     BEGUN,
@@ -18,6 +19,7 @@ from primectl.config.topology import (
     FEED,
     LISTENERS,
     STATS,
+    WORKERS_JSON,
     ClusterFile,
     Place,
     loopback,
@@ -25,6 +27,7 @@ from primectl.config.topology import (
     pool_out,
     proxy_id,
 )
+from primectl.control.ways import shared_group
 from primectl.errors import CommandRefused, ConfigError
 from supervisor.events import zygote_ids
 
@@ -104,11 +107,14 @@ class Lock:
         os.close(self._fd)
 
 
-def write_atomically(path: str, data: bytes) -> None:
-    """A reader sees the old content or the new, never half of it."""
+def write_atomically(path: str, data: bytes, group: int | None = None) -> None:
+    """A reader sees the old content or the new, never half of it. `group` may read it too."""
     temporary = f"{path}.new"
     with open(temporary, "wb", opener=_private_file) as file:
         file.write(data)
+        if group is not None:
+            os.fchown(file.fileno(), -1, group)
+            os.fchmod(file.fileno(), 0o640)
     Path(temporary).replace(path)
 
 
@@ -118,6 +124,16 @@ def _private_file(path: str, flags: int) -> int:
 
 def write_cluster_file(cluster: ClusterFile) -> None:
     write_atomically(cluster.place.cluster_file, msgspec.json.encode(cluster))
+    group = shared_group(cluster.place)
+    if group is not None:
+        write_workers_file(cluster, group)
+
+
+def write_workers_file(cluster: ClusterFile, group: int) -> None:
+    """What workers of other users may know: all but the environments, where secrets are."""
+    pools = {name: structs.replace(pool, env={}) for name, pool in cluster.config.pools.items()}
+    known = structs.replace(cluster, config=structs.replace(cluster.config, pools=pools))
+    write_atomically(f"{cluster.place.runtime}/{WORKERS_JSON}", msgspec.json.encode(known), group)
 
 
 def remove_pool(place: Place, pool: str) -> None:
@@ -132,7 +148,12 @@ def remove_pool(place: Place, pool: str) -> None:
 
 def remove_files(place: Place, lock: Lock) -> None:
     """After a clean stop: nothing of the cluster is left but its logs. The lock goes last."""
-    fixed = (place.cluster_file, place.state_file, *(f"{place.sockets}/{name}" for name in SOCKETS))
+    fixed = (
+        place.cluster_file,
+        f"{place.runtime}/{WORKERS_JSON}",
+        place.state_file,
+        *(f"{place.sockets}/{name}" for name in SOCKETS),
+    )
     # Pools and servers come and go while a cluster runs, so their files are known by their names only.
     made = [path for names in (pool_in("*"), pool_out("*"), loopback("*")) for path in Path(place.sockets).glob(names)]
     for path in (*map(Path, fixed), *made):

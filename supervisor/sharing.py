@@ -24,7 +24,7 @@ from primectl.config.topology import COMMANDS, STATS, ClusterFile, Place, loopba
 from primectl.control.ways import let_in, shared_group
 from primectl.errors import ConfigError
 from supervisor.events import Kind
-from supervisor.runtime import PRIVATE
+from supervisor.runtime import PRIVATE, write_workers_file
 
 UNUSED = (0x7000_0000, 1 << 27)
 """Group numbers that no system gives away (systemd's table of UIDs and GIDs): the first, how many …"""
@@ -50,16 +50,18 @@ def group_for(place: Place, config: Config) -> int | None:
     raise ConfigError(what, "pools.*.user", "Map more group numbers into this container, or leave user out")
 
 
-def settle_folders(place: Place, config: Config) -> None:
+def settle_folders(cluster: ClusterFile) -> None:
     """Let in whom this config has workers of, and nobody else. For a supervisor that has just begun."""
-    if not open_folders(place, config):
+    place = cluster.place
+    if not open_folders(cluster):
         for folder in (place.runtime, place.sockets, place.logs):
             os.chmod(folder, PRIVATE)
 
 
-def open_folders(place: Place, config: Config) -> bool:
+def open_folders(cluster: ClusterFile) -> bool:
     """Let the group of this config's workers in, also to the sockets of processes that run already; False where all run
     as the same user. What was open stays so: workers of an earlier config may still be there."""
+    place, config = cluster.place, cluster.config
     group = group_for(place, config)
     if group is None:
         return False
@@ -70,6 +72,7 @@ def open_folders(place: Place, config: Config) -> bool:
     for socket in (COMMANDS, STATS, *pools, *(loopback(server) for server in server_ids(config))):
         with suppress(FileNotFoundError):
             let_in(place, socket)
+    write_workers_file(cluster, group)
     return True
 
 
@@ -85,7 +88,7 @@ def hand_over(cluster: ClusterFile, process: str, kind: Kind, pool: str) -> None
         _give(place.log_file(process), uid, os.O_CREAT)
     else:
         if shared_group(place) is None:
-            open_folders(place, cluster.config)
+            open_folders(cluster)
         for path in (place.log_file(process), place.dump_file(process)):
             _give(path, uid, os.O_CREAT)
         if kind is Kind.WORKER:

@@ -3,6 +3,7 @@
     <runtime>/            0700; $XDG_RUNTIME_DIR/primectl/<cluster>, else <temp>/primectl-<uid>/<cluster>
       supervisor.pid      locked by the running supervisor; gone after a clean stop
       cluster.json        what every process of the cluster reads when it starts: the checked config and these folders
+      workers.json        the same without any `env`, for workers of other users, where there are such
       state.json          the processes that run: id, pid, kernel start time
       <worker>.begun      which jobs a worker has begun (primectl.control.begun), left there for its pool's proxy
       <id>.dump           where a process wrote its stacks when it was told to by a signal (primectl.control.stacks)
@@ -31,6 +32,7 @@ BEGUN = ".begun"
 """What the name of a worker's file of begun jobs ends in."""
 DUMP = ".dump"
 """What the name of a process's file of stacks ends in."""
+WORKERS_JSON = "workers.json"
 LONGEST_SOCKET_NAME = 48
 """pool.<31 letters>.out, with room to spare; pools added later must fit too."""
 
@@ -45,6 +47,8 @@ class Place(Struct, frozen=True):
     runtime: str
     state: str
     sockets: str
+    cluster_json: str = "cluster.json"
+    """Or WORKERS_JSON, for a process that may read no other."""
 
     def endpoint(self, name: str) -> str:
         """The ZeroMQ endpoint of a socket by its name, such as `pool.compute.in`."""
@@ -56,7 +60,7 @@ class Place(Struct, frozen=True):
 
     @property
     def cluster_file(self) -> str:
-        return f"{self.runtime}/cluster.json"
+        return f"{self.runtime}/{self.cluster_json}"
 
     @property
     def state_file(self) -> str:

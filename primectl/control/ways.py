@@ -11,7 +11,7 @@ import os
 
 from msgspec import structs
 
-from primectl.config.topology import ClusterFile, Place
+from primectl.config.topology import WORKERS_JSON, ClusterFile, Place
 
 
 def by_descriptors(cluster: ClusterFile) -> ClusterFile:
@@ -19,7 +19,7 @@ def by_descriptors(cluster: ClusterFile) -> ClusterFile:
     place = cluster.place
     runtime = _way(place.runtime)
     sockets = runtime if place.sockets == place.runtime else _way(place.sockets)
-    here = structs.replace(place, runtime=runtime, sockets=sockets, state=_way(place.state))
+    here = structs.replace(place, runtime=runtime, sockets=sockets, state=_way(place.state), cluster_json=WORKERS_JSON)
     return structs.replace(cluster, place=here)
 
 

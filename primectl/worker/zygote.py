@@ -20,6 +20,7 @@ import sys
 from typing import NoReturn
 
 import msgspec
+from msgspec import structs
 
 from primectl.config.entry import HandlerFault, own_traceback
 from primectl.config.identity import IdentityFault
@@ -59,7 +60,8 @@ def _as_it_is_now(cluster: ClusterFile, pool: str) -> ClusterFile:
         now = child.read_cluster_file(cluster.place.cluster_file)
     except (OSError, msgspec.MsgspecError):
         return cluster
-    return now if pool in now.config.pools else cluster
+    # Its folders as this process reaches them, which may be another user's by now.
+    return structs.replace(now, place=cluster.place) if pool in now.config.pools else cluster
 
 
 def _fork_all(cluster: ClusterFile, wishes: list[Wish], handler: Handler, channel: socket.socket) -> None:

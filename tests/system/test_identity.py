@@ -136,12 +136,16 @@ rlimits = { nofile = 9000000000000000 }
         assert f"the hard limit here is {hard}" in line or "cannot be had" in line
 
 
-@pytest.fixture(scope="module")
-def others() -> Iterator[ClusterOfOthers]:
+def skip_where_there_are_no_others() -> None:
     if os.getuid() != 0:
         pytest.skip(NOT_ROOT)
     if not can_be_made_readable():
         pytest.skip("other users cannot read this Python, and there is no right to mount (CAP_SYS_ADMIN)")
+
+
+@pytest.fixture(scope="module")
+def others() -> Iterator[ClusterOfOthers]:
+    skip_where_there_are_no_others()
     with ClusterOfOthers(HEAD + pools(f'user = "{USER}"'), files={"who.py": WHO}) as cluster:
         (cluster.folder / "work").mkdir()
         yield cluster.up()
@@ -228,6 +232,26 @@ def test_it_is_taken_over_by_the_next_supervisor_and_obeys_it(others: ClusterOfO
     others.cli("scale", "forked=1", "execed=1")
     for pool in ("forked", "execed"):
         assert ask(f"{others.url}/{pool}")["users"][0] == pwd.getpwnam(USER).pw_uid
+
+
+def test_a_changed_config_is_applied_to_workers_of_other_users_and_brings_or_takes_the_user() -> None:
+    plain, theirs = HEAD + pools(), HEAD + pools(f'user = "{USER}"')
+    skip_where_there_are_no_others()
+    with ClusterOfOthers(plain, files={"who.py": WHO}) as cluster:
+        (cluster.folder / "work").mkdir()
+        cluster.up()
+        url, uid = cluster.url, pwd.getpwnam(USER).pw_uid
+        for config, expected in ((theirs, uid), (theirs.replace("027", "022"), uid), (plain, 0)):
+            cluster.file.write_text(
+                config.replace("{name}", cluster.name).replace("127.0.0.1:0", url[len("http://") :])
+            )
+            cluster.cli("apply", str(cluster.file))
+            for pool in ("forked", "execed"):
+                assert ask(f"{url}/{pool}")["users"] == [expected] * 3
+                cluster.cli("scale", f"{pool}=2")
+                cluster.cli("scale", f"{pool}=1")
+        lines = [line["text"] for line in cluster.json("logs", "-n", "1000")["lines"]]
+        assert not [line for line in lines if "cannot be read" in line]
 
 
 def test_a_user_that_cannot_enter_the_folder_is_refused_by_check(others: ClusterOfOthers) -> None:

@@ -7,13 +7,17 @@ import os
 import pwd
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec import structs
 
 from primectl.config.model import ClusterConfig, Config, PoolConfig
 from primectl.config.topology import ClusterFile, Place
+from primectl.control.ways import by_descriptors
 from primectl.errors import ConfigError
 from supervisor import sharing
 from supervisor.events import Kind
+from supervisor.runtime import write_cluster_file
 
 OTHER = "nobody" if os.getuid() == 0 else "root"
 WHOLE, SMALL = [(0, 1 << 32)], [(0, 1), (1, 65536)]
@@ -68,8 +72,9 @@ def cluster(tmp_path: Path) -> ClusterFile:
     place = a_place(tmp_path)
     os.makedirs(place.logs)
     os.mkdir(place.runtime)
-    sharing.settle_folders(place, a_config(OTHER))
-    return ClusterFile(place, a_config(OTHER), "test.toml", str(tmp_path))
+    cluster = ClusterFile(place, a_config(OTHER), "test.toml", str(tmp_path))
+    sharing.settle_folders(cluster)
+    return cluster
 
 
 def owner(path: str) -> int:
@@ -87,7 +92,7 @@ def test_what_a_worker_writes_is_its_users_before_it_starts_older_logs_too(clust
 
 
 def test_the_first_worker_of_another_user_that_a_changed_config_brings_opens_the_folders(cluster: ClusterFile) -> None:
-    sharing.settle_folders(cluster.place, a_config(""))
+    sharing.settle_folders(structs.replace(cluster, config=a_config("")))
     sharing.hand_over(cluster, "mine.1", Kind.WORKER, "mine")
     assert os.stat(cluster.place.sockets).st_mode & 0o777 == 0o700
     sharing.hand_over(cluster, "theirs.1", Kind.WORKER, "theirs")
@@ -119,7 +124,20 @@ def test_what_is_no_plain_file_is_not_followed_nor_given_away(cluster: ClusterFi
 def test_folders_are_closed_again_for_a_cluster_of_one_user(cluster: ClusterFile) -> None:
     place = cluster.place
     assert os.stat(place.runtime).st_mode & 0o777 == 0o710
-    assert sharing.open_folders(place, a_config("")) is False
+    assert sharing.open_folders(structs.replace(cluster, config=a_config(""))) is False
     assert os.stat(place.runtime).st_mode & 0o777 == 0o710
-    sharing.settle_folders(place, a_config(""))
+    sharing.settle_folders(structs.replace(cluster, config=a_config("")))
     assert [os.stat(folder).st_mode & 0o7777 for folder in (place.runtime, place.logs)] == [0o700, 0o700]
+
+
+def test_workers_of_other_users_may_read_what_the_cluster_is_but_no_environment(cluster: ClusterFile) -> None:
+    secret = structs.replace(cluster.config.pools["mine"], env={"PASSWORD": "hidden"})
+    whole = structs.replace(cluster, config=structs.replace(cluster.config, pools={"mine": secret}))
+    write_cluster_file(whole)
+    theirs = Path(by_descriptors(whole).place.cluster_file)
+    assert b"hidden" not in theirs.read_bytes()
+    assert msgspec.json.decode(theirs.read_bytes(), type=ClusterFile).config.pools.keys() == {"mine"}
+    assert theirs.stat().st_mode & 0o777 == 0o640
+    assert theirs.stat().st_gid == os.stat(cluster.place.sockets).st_gid
+    assert os.stat(cluster.place.cluster_file).st_mode & 0o777 == 0o600
+    assert b"hidden" in Path(cluster.place.cluster_file).read_bytes()
