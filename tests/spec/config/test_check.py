@@ -146,6 +146,14 @@ def test_the_paths_of_the_server_itself_differ_or_are_none(problems_with: Lines)
     ]
 
 
+def test_the_drain_delay_leaves_a_stop_some_of_its_time(problems_with: Lines) -> None:
+    assert problems_with('[server]\ndrain_delay = "9s"\n[supervisor]\nstop_timeout = "10s"\n') == []
+    assert problems_with('[server]\ndrain_delay = "10s"\n[supervisor]\nstop_timeout = "10s"\n') == [
+        "my.toml: server.drain_delay: expected less than supervisor.stop_timeout, which it counts to, got 10s of 10s. "
+        "Nothing would be left for finishing what is open: shorten it, or lengthen stop_timeout."
+    ]
+
+
 def test_a_network_that_is_none(problems_with: Lines) -> None:
     assert problems_with('[server]\ntrusted_proxies = ["10.0.0.0/8", "10.0.0.0/33"]\n') == [
         'my.toml: server.trusted_proxies[2]: expected an address or a network, got "10.0.0.0/33". '
