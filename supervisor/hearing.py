@@ -183,8 +183,9 @@ class Hearing:
             self._lives.put_down(process, f"stopped for {for_s:.1f} s", now)
 
     def _patience_s(self, process: Process) -> float:
-        """In a stop nobody sends on whom he has stopped, and everybody else waits for it to leave."""
-        return 0.0 if self._books.stopping is not None and process.state is S.DRAINING else STOPPED_S
+        """In a stop nobody sends on whom he has stopped, and all wait for it to leave; a server has clients to lose."""
+        leaves = self._books.stopping is not None and process.state is S.DRAINING
+        return 0.0 if leaves and process.kind is not Kind.SERVER else STOPPED_S
 
     def _is_waited_for(self, pool: str) -> bool:
         """Whether somebody wants to know when this pool holds nothing."""

@@ -13,6 +13,7 @@ request had just been sent (looked at once more right then) counts as closed.
 from __future__ import annotations
 
 import errno
+import os
 import random
 import selectors
 import socket
@@ -62,8 +63,12 @@ class Customer:
 
     def connected(self) -> None:
         assert self.socket is not None
-        if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        trouble = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if trouble in (errno.ECONNREFUSED, errno.ETIMEDOUT):
             self.refused()
+            return
+        if trouble:  # the kernel had let it in, and then it was thrown out
+            self.lost(os.strerror(trouble))
             return
         self.connecting = False
         self.crowd.selector.modify(self.socket, selectors.EVENT_READ, self)
@@ -103,7 +108,8 @@ class Customer:
         except BlockingIOError:
             return False
         except ConnectionResetError:
-            return True
+            # One that has not been used was let in by the kernel and then thrown out.
+            return self.used
 
     def readable(self) -> None:
         assert self.socket is not None

@@ -36,7 +36,10 @@ workers = 4
 """
 
 
-def a_cluster(listen: str = "http://127.0.0.1:0", processes: int = 1, more: str = "") -> ClusterUnderTest:
+ANY_PORT = "http://127.0.0.1:0"
+
+
+def a_cluster(listen: str = ANY_PORT, processes: int = 1, more: str = "") -> ClusterUnderTest:
     text = CONFIG.replace("LISTEN", listen).replace("PROCESSES", str(processes)).replace("MORE", more)
     return ClusterUnderTest(text, name="stop")
 
@@ -70,6 +73,21 @@ def test_a_stop_under_load_loses_no_request(end: Callable[[ClusterUnderTest], No
         with crowded(cluster) as crowd:
             end(cluster)
         assert set(crowd.counts) - {200, "answered", "refused", "closed", "closed unused"} == set(), crowd.told
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_a_crowd_at_the_door_when_the_order_comes_is_answered(unix: bool):
+    with tempfile.TemporaryDirectory() as folder, a_cluster(f"unix:{folder}/s" if unix else ANY_PORT) as cluster:
+        cluster.up()
+        server = cluster.pids()["server.1"]
+        with crowded(cluster) as crowd:
+            os.kill(server, signal.SIGSTOP)
+            wait_until(lambda: all(customer.at_work for customer in crowd.customers), what="everybody at the door")
+            down = cluster.spawn("down")
+            wait_until(lambda: "stopping within" in log(cluster), what="the order")
+            os.kill(server, signal.SIGCONT)
+            told = down.communicate()
+            assert down.returncode == 0, told
 
 
 def test_a_stop_under_load_on_a_unix_socket_loses_no_request():
