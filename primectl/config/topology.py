@@ -9,8 +9,8 @@
       <id>.dump           where a process wrote its stacks when it was told to by a signal (primectl.control.stacks)
       <socket names>      pool.<name>.in, pool.<name>.out, loopback.<server>, commands, stats, feed, control; listeners
     <state>/              $XDG_STATE_HOME/primectl/<cluster>, else ~/.local/state/primectl/<cluster>
-      logs/<id>.log       one a process, written by the process itself; <id>.log.1 is the one before it
-      events.jsonl        what happened, bounded
+      logs/<id>.log       one a process, written by the process itself; <id>.log.1, .2, … are the ones before it
+      events.jsonl        what happened, bounded; events.jsonl.1, .2, .3 are the ones before it
       dead-letters.jsonl  requests that could not be answered, bounded; dead-letters.jsonl.1 is the one before it
 
 Sockets live in <runtime> unless a path would pass the 107 bytes that the OS allows; then all of them live in a short

@@ -17,7 +17,7 @@ from tests.support.asking import Asker
 from tests.support.cluster import ClusterUnderTest, wait_until
 
 HANDLER = '''
-import os, subprocess, sys, threading
+import os, resource, subprocess, sys, threading
 from primectl import Response
 
 CHILD = "import os, sys\\nfor n in range(200): os.write(1, f'child{sys.argv[1]} {n}\\\\n'.encode())"
@@ -30,13 +30,21 @@ def talk(request, job):
             print(f"{writer}{name} {number}")
     def raw():
         for number in range(200):
-            os.write(2, f"raw{name} {number}\\n".encode())
+            try:
+                os.write(2, f"raw{name} {number}\\n".encode())
+            except OSError:
+                return
     threads = [threading.Thread(target=say, args=(writer,)) for writer in ("a", "b")] + [threading.Thread(target=raw)]
     child = subprocess.Popen([sys.executable, "-c", CHILD, name])
     for thread in threads: thread.start()
     for thread in threads: thread.join()
     child.wait()
     return Response.text("said")
+
+def cramped(request, job):
+    """As if the disk had no more room."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    return talk(request, job)
 
 def die(request, job):
     print("famous last words", flush=True)
@@ -214,3 +222,24 @@ def test_logs_of_all_are_bounded_together(cluster: ClusterUnderTest) -> None:
 
     wait_until(within, what="the bound")
     assert not (logs / "old.1.log").exists()
+
+
+CRAMPED = CONFIG.replace("saying:talk", "saying:cramped").replace("workers = 2", "workers = 1")
+
+
+def test_a_worker_whose_log_takes_no_more_goes_on_and_its_log_says_what_was_dropped() -> None:
+    with ClusterUnderTest(CRAMPED, name="logs", files={"saying.py": HANDLER}) as cluster:
+        cluster.up()
+        talk(cluster, range(4))  # of 28 kB
+
+        def dropped() -> int:
+            found = next(process for process in cluster.ps()["processes"] if process["id"] == "talk.1")
+            return int(found["counters"].get("log_lines_dropped", 0))
+
+        assert wait_until(dropped, what="the counter") > 0
+
+        def told() -> list[str]:
+            return [text for text in in_files(cluster) if "of this log were dropped: File too large" in text]
+
+        wait_until(told, what="the confession")
+        talk(cluster, range(4, 5))
