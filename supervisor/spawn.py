@@ -28,7 +28,7 @@ from supervisor.oom import OomKills
 INHERITED_FD = 7
 """Where a server finds its listening socket, and a zygote its end of the channel."""
 TAIL_LINES = 20
-TAIL_BYTES = 64 << 10
+TAIL_BYTES = 16 << 10
 """Of a log, looked at when its process has ended: neighbours wait to hear of that end."""
 ARENAS: Mapping[str, str] = {"MALLOC_ARENA_MAX": "2"}
 """glibc's malloc (mallopt(3)): not a heap of its own for each thread that ever allocated."""
