@@ -203,3 +203,16 @@ def test_in_a_stop_a_process_that_is_stopped_is_killed_as_soon_as_it_should_leav
     world.tell(Probed("compute.1", worker.incarnation, 0.0, 0, stopped=True))
     world.settle()
     assert world.outcome.killed == ["compute.1"]
+
+
+def test_workers_that_wait_to_be_started_again_hold_nothing_up():
+    world = a_running_world()
+    for _ in range(3):
+        world.die("compute.1", 1)
+        world.settle()
+        if world.state("compute.1") == "backoff":
+            break
+    assert world.state("compute.1") == "backoff"
+    answer = world.do(Stop(30.0))
+    assert (answer.status, answer.body.killed) == (200, [])
+    assert world.alive == {}
