@@ -397,11 +397,16 @@ def sent(link, loan, descriptors):
     return True
 
 
-def test_a_cluster_whose_config_has_changed_goes_on_with_the_one_that_it_runs(tmp_path):
+def test_a_config_that_has_changed_is_applied_once_all_is_taken_over(tmp_path):
     with running(tmp_path, standin_config(1)) as up:
         before = pids(up)
         dies(up)
         changed = structs.replace(standin_config(1), server=ServerConfig(listen="http://127.0.0.1:0", access_log=False))
         with running(tmp_path, changed, heir=True) as again:
-            assert pids(again) == before
+            ready = again.notices[-1]
+            assert (ready["adopted"], ready["failing"]) == (3, [])
+            assert ready["applied"].startswith("1 change made")
+            assert {process for process, pid in pids(again).items() if before[process] != pid} == {"server.1"}
+            assert adopt.read_cluster(again.place).config == changed
             again.stop()
+            assert again.leftovers() == []
