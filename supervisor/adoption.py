@@ -24,6 +24,7 @@ from supervisor.lifecycle import ProcessState as S
 from supervisor.output import Output
 from supervisor.picture import waiting_for
 from supervisor.process import Process
+from supervisor.words import processes
 
 SETTLE_S = 0.5
 """For those that were READY to answer; links come back within 0.2 s."""
@@ -118,7 +119,7 @@ class Adoption:
     def _tell(self, fallen: Iterable[Fallen]) -> None:
         names = [each.process for each in fallen if each.kind is not Kind.ZYGOTE]
         ended = f"; meanwhile ended: {', '.join(names)}" if names else ""
-        text = f"took over from a supervisor that died: adopted {self._adopted} processes{ended}"
+        text = f"took over from a supervisor that died: adopted {processes(self._adopted)}{ended}"
         self._out.tell("adopted", self._books.config.cluster.name, text)
 
     # --- those that answer --------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from primectl.wire.control import (
     Scaled,
     Stopped,
 )
+from supervisor.words import counted, processes
 
 _ENTRY = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARN) ")
 """A log line that tells of business as usual, and so explains no end."""
@@ -86,35 +87,27 @@ def in_words(outcome: Outcome) -> tuple[str, str, str]:
         case Killed():
             text = f"KILL acknowledged by {len(outcome.acknowledged)} of {len(outcome.addressed)}"
             forced = f", {len(outcome.forced)} by SIGKILL" if outcome.forced else ""
-            return "killed", outcome.target, f"{text}{forced}; they held {outcome.lost_jobs} jobs"
+            return "killed", outcome.target, f"{text}{forced}; they held {counted(outcome.lost_jobs, 'job')}"
         case Restarted():
-            one = len(outcome.processes) == 1
-            return (
-                "restarted",
-                outcome.target,
-                f"{len(outcome.processes)} {'process' if one else 'processes'} restarted",
-            )
+            return "restarted", outcome.target, f"{processes(len(outcome.processes))} restarted"
         case Reloaded():
-            count = len(outcome.processes)
             who = "every pool" if outcome.target == ALL else outcome.target
-            workers = "1 worker" if count == 1 else f"{count} workers"
+            workers = counted(len(outcome.processes), "worker")
             return "reloaded", outcome.target, f"{who} runs the new code: {workers}, {outcome.seconds:.2f} s"
         case Applied():
-            made = f"{len(outcome.changes)} change{'s' * (len(outcome.changes) != 1)} made, {outcome.seconds:.2f} s"
+            made = f"{counted(len(outcome.changes), 'change')} made, {outcome.seconds:.2f} s"
             return "applied", "", made if outcome.changes else "nothing to change"
         case Drained():
             return "drained", outcome.target, f"{outcome.target} holds nothing any more, {outcome.seconds:.2f} s"
         case Resumed():
             return "resumed", outcome.target, f"{outcome.target} takes jobs again"
         case Dumps():
-            count = len(outcome.dumps)
-            return "dumped", outcome.target, f"the stacks of {count} process{'' if count == 1 else 'es'} were shown"
+            return "dumped", outcome.target, f"the stacks of {processes(len(outcome.dumps))} were shown"
         case Reopened():
-            count = len(outcome.processes)
-            return "reopened", outcome.target, f"{count} log{' was' if count == 1 else 's were'} opened anew"
+            return "reopened", outcome.target, f"{counted(len(outcome.processes), 'log')} opened anew"
         case Stopped():
             killed = f", {len(outcome.killed)} killed" if outcome.killed else ""
-            text = f"stopped: {outcome.finished} requests finished, {outcome.cancelled} cancelled{killed}"
+            text = f"stopped: {counted(outcome.finished, 'request')} finished, {outcome.cancelled} cancelled{killed}"
             return "stopped", "", text
         case Refusal():
             return "gave_up", "", outcome.what

@@ -15,6 +15,7 @@ from primectl.wire.stats import ProxySample
 from supervisor.events import Broadcast, Kind
 from supervisor.operations import ALONGSIDE, Processes, Result, Turn
 from supervisor.process import Process
+from supervisor.words import counted
 
 TELL_AGAIN_S = 1.0
 """A proxy that runs and has not acknowledged for so long is told again."""
@@ -189,7 +190,7 @@ class Draining:
                 return Turn(result=Result(504, Refusal(what, self.target, self._goes_on)))
             return Turn(progress=Progress(f"draining {self.target}: {waits}"))
         self._most = max(self._most, left)
-        jobs = "1 job" if left == 1 else f"{left} jobs"
+        jobs = counted(left, "job")
         if late:
             what = f"after {self._timeout_s:g} s {self.target} still has {jobs}"
             return Turn(result=Result(504, Refusal(what, mend=self._goes_on)))

@@ -30,6 +30,7 @@ from supervisor.output import Output
 from supervisor.process import Process
 from supervisor.reopening import Reopening
 from supervisor.vitals import Finding
+from supervisor.words import counted
 
 STOPPED_S = 3.0
 """A process that has been stopped (SIGSTOP) for so long is killed and replaced: what it holds waits, and nobody may
@@ -213,6 +214,6 @@ class Hearing:
         count = self._books.front.dead_letters - self._told_dead_letters
         if count > 0:
             self._told_dead_letters += count
-            what = "1 request could" if count == 1 else f"{count} requests could"
+            what = f"{counted(count, 'request')} could"
             text = f"{what} not be answered; kept in {self._dead_letters_file}"
             self._out.tell("dead_letter", self._books.config.cluster.name, text)

@@ -18,6 +18,7 @@ from primectl.config.topology import ClusterFile
 from primectl.control.child import mark, title
 from primectl.control.log import ProcessLog
 from supervisor import kernel
+from supervisor.words import processes
 
 SWEEP_S = 0.05
 """Between two looks, while there is something to end: what that has started becomes an orphan in its turn."""
@@ -59,7 +60,7 @@ class LeftBehind:
             self._loop.call_later(SWEEP_S, self._sweep)
             return
         for process, pids in self._ended.items():
-            self._log.info(f"ended what {process} had left behind: {len(pids)} processes")
+            self._log.info(f"ended what {process} had left behind: {processes(len(pids))}")
         self._deceased, self._ended = [], {}
 
     def _end(self) -> bool:

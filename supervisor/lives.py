@@ -48,6 +48,7 @@ from supervisor.output import Output
 from supervisor.plan import Dismiss, Force, Forget, Promote, Recycle, Revive, Start, Step
 from supervisor.process import Process
 from supervisor.restart import End
+from supervisor.words import counted
 
 HELLO_S = 0.05
 """How often HELLO is repeated to a process that listens but has not said READY."""
@@ -419,12 +420,12 @@ class Lives:
         cause, lines = process.cause, process.last_lines
         if verdict.wait_s is None:
             process.change(Change.RETRIES_SPENT)
-            times = "1 crash" if verdict.crashes == 1 else f"{verdict.crashes} crashes"
+            times = counted(verdict.crashes, "crash", "crashes")
             text = f"{process.id} failed after {times}: {cause}"
             self._out.tell(FATAL, process.id, text, cause=cause, lines=lines)
             return
         process.deadline = now + verdict.wait_s
-        when = f"starts again in {verdict.wait_s:.1f} s" if verdict.wait_s else "starts again at once"
+        when = f"starts again in {verdict.wait_s:.2g} s" if verdict.wait_s else "starts again at once"
         if process.blamed and process.pool and self._books.generations[process.pool].is_on_trial(process.generation):
             when = "the reload gives it up"
         self._out.tell("crashed", process.id, f"{process.id} ended: {cause}; {when}", cause=cause, lines=lines)

@@ -33,6 +33,7 @@ from supervisor.process import Process
 from supervisor.reload import Reloading, ReloadingAll
 from supervisor.reopening import Reopening
 from supervisor.serverroll import Restarting
+from supervisor.words import processes
 
 
 class Accepted(NamedTuple):
@@ -115,7 +116,7 @@ def _kill(order: Kill, asked: Asked, books: Books, command: Callable[[], int], n
         order.timeout_s,
     )
     kill = KillNow(command())
-    text = f"KILL to {order.target}: {len(victims)} processes"
+    text = f"KILL to {order.target}: {processes(len(victims))}"
     return Accepted(
         operation,
         [
@@ -136,7 +137,7 @@ def _restart(order: Restart, asked: Asked, books: Books, now: float) -> Accepted
         Restarting(order.target, members, books, now)
         if servers
         else Rolling(order.target, members, now, order.timeout_s),
-        [Tell("restart", order.target, f"restart {order.target}: {len(members)} processes", asked.operator)],
+        [Tell("restart", order.target, f"restart {order.target}: {processes(len(members))}", asked.operator)],
         [],
     )
 
@@ -164,7 +165,7 @@ def _reopen(
         return found
     reopening = Reopening(order.target, found, command(), order.rotate, now, order.timeout_s)
     asking = reopening.ask()
-    text = f"{'rotate' if order.rotate else 'reopen'} the logs of {order.target}: {len(asking)} processes"
+    text = f"{'rotate' if order.rotate else 'reopen'} the logs of {order.target}: {processes(len(asking))}"
     return Accepted(reopening, [Tell("reopen", order.target, text, asked.operator), *asking], [])
 
 

@@ -270,5 +270,5 @@ def event_text(event: Event, *, colour: bool) -> str:
     """One event on one line: when, what kind, about whom, in words, by whom."""
     sgr = {Tone.BAD: "31", Tone.WARN: "33", Tone.GOOD: "32"}.get(event_tone(event), "")
     by = f" (by {clean(event.operator)})" if event.operator else ""
-    kind = paint(f"{clean(event.kind):<10}", sgr, colour)
+    kind = paint(f"{clean(event.kind):<13}", sgr, colour)
     return f"{units.clock(event.time)}  {kind}  {clean(event.subject):<12}  {clean(event.text)}{by}"
