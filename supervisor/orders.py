@@ -33,7 +33,7 @@ from supervisor.process import Process
 from supervisor.reload import Reloading, ReloadingAll
 from supervisor.reopening import Reopening
 from supervisor.serverroll import Restarting
-from supervisor.words import processes
+from supervisor.words import counted, processes
 
 
 class Accepted(NamedTuple):
@@ -206,7 +206,7 @@ def _reload(order: ReloadOrder, asked: Asked, books: Books, now: float) -> Accep
     if books.state is ClusterState.STARTING:
         return Refused(409, Refusal("the cluster is starting", mend="Reload it when it is running"))
     workers = sum(books.targets[pool] for pool in pools)
-    tell = Tell("reload", order.target, f"reload {order.target}: {workers} workers", asked.operator)
+    tell = Tell("reload", order.target, f"reload {order.target}: {counted(workers, 'worker')}", asked.operator)
     if len(pools) == 1:
         return Accepted(Reloading(pools[0], books, now), [tell], [])
     parts = [Reloading(pool, books, now) for pool in pools]

@@ -138,11 +138,11 @@ def _number(name: str) -> int:
 # --- taking it on -----------------------------------------------------------------------------------------------------
 
 
-def assume(name: str, pool: PoolConfig, folders: Iterable[str] = (), groups: Iterable[int] = ()) -> None:
+def assume(name: str, pool: PoolConfig, groups: Iterable[int] = ()) -> None:
     """Become what the processes of this pool are to be, for good. Raises IdentityFault.
 
-    What needs rights comes first, the user last but for what shall be judged with the user's rights: the working folder
-    and `folders`, which must be readable. `groups` are taken beside the user's own.
+    What needs rights comes first, the user last but for the working folder, which that user must be able to enter.
+    `groups` are taken beside the user's own.
     """
     person = person_of(name, pool)
     for fault in _limit(pool):
@@ -152,8 +152,6 @@ def assume(name: str, pool: PoolConfig, folders: Iterable[str] = (), groups: Ite
     os.umask(int(pool.umask, 8))
     if pool.cwd:
         _enter(name, person, pool.cwd)
-    if pool.user:
-        _must_read(name, person, folders)
 
 
 def _limit(pool: PoolConfig) -> Iterator[Fault]:
@@ -211,18 +209,18 @@ def _enter(name: str, person: Person, folder: str) -> None:
         raise IdentityFault(name, Fault(("cwd",), what, "Make it, or open it to that user")) from None
 
 
-def _must_read(name: str, person: Person, folders: Iterable[str]) -> None:
-    for folder in folders:
-        if not os.access(folder, os.R_OK | os.X_OK):
-            what = f"{_whom(person)} cannot read {folder}, from where modules are imported"
-            raise IdentityFault(name, Fault(("user",), what, "Open it to that user, or move it"))
-
-
 def _whom(person: Person) -> str:
     return f"user {person.name or person.uid}"
 
 
-def code_folders(import_path: str) -> list[str]:
-    """What a worker imports from: the handlers' folder, ours, the standard library."""
+def out_of_reach(pool: PoolConfig, import_path: str) -> str:
+    """What another user, which this process is by now, lacks for imports; empty when nothing does.
+
+    No fault by itself: whatever is imported already is there, and an import that fails tells.
+    """
+    if not pool.user:
+        return ""
     ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return [import_path, ours, os.path.dirname(os.__file__)]
+    folders = [import_path, ours, os.path.dirname(os.__file__)]
+    closed = [folder for folder in folders if not os.access(folder, os.R_OK | os.X_OK)]
+    return f"user {pool.user} cannot read {' and '.join(closed)}, from where modules are imported" if closed else ""

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from primectl.config.entry import HandlerFault, find, own_traceback
-from primectl.config.identity import IdentityFault, assume, code_folders
+from primectl.config.identity import IdentityFault, assume, out_of_reach
 from primectl.config.model import PoolConfig
 from primectl.config.problems import Path
 
@@ -99,16 +99,18 @@ def _run(trial: Trial, writer: int) -> None:
 def _outcome(trial: Trial) -> Outcome:
     try:
         if trial.settings is not None:
-            assume(trial.pool, trial.settings, code_folders(trial.import_path))
+            assume(trial.pool, trial.settings)
         find(trial.entry)
     except IdentityFault as error:
         return Outcome("missing", error.what, error.mend, key=error.fault.key)
-    except HandlerFault as fault:
-        kind: Fault = "not_callable" if fault.kind == "not_callable" else "missing"
-        return Outcome(kind, fault.what, fault.mend)
     except BaseException as error:
-        told = own_traceback(error)
-        return Outcome("raised", f"{_shown(error)}{_place(error)}", "Mend its module", told)
+        closed = "" if trial.settings is None else out_of_reach(trial.settings, trial.import_path)
+        if closed and isinstance(error, ImportError | HandlerFault | PermissionError):
+            return Outcome("missing", closed, "Open it to that user, or move it", key=("user",))
+        if isinstance(error, HandlerFault):
+            kind: Fault = "not_callable" if error.kind == "not_callable" else "missing"
+            return Outcome(kind, error.what, error.mend)
+        return Outcome("raised", f"{_shown(error)}{_place(error)}", "Mend its module", own_traceback(error))
     return Outcome()
 
 

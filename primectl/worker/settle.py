@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from primectl.config.identity import assume, code_folders, person_of
+from primectl.config.identity import assume, person_of
 from primectl.config.topology import ClusterFile
 from primectl.control.ways import by_descriptors, shared_group
 
@@ -18,5 +18,5 @@ def settle_in(cluster: ClusterFile, pool: str) -> ClusterFile:
         group = shared_group(cluster.place)
         groups = [] if group is None else [group]
         cluster = by_descriptors(cluster)
-    assume(pool, settings, code_folders(cluster.import_path), groups)
+    assume(pool, settings, groups)
     return cluster
