@@ -25,11 +25,10 @@ from supervisor.events import Action, ApplyOrder, DropListeners, ListenersBound
 from supervisor.operations import Processes, Result, Turn
 from supervisor.plan import Step
 from supervisor.serverroll import ServersRolling
-from supervisor.stages import Binding, Ending, Renewing, Sizing, Stage, Starting, Telling, put_in_force
+from supervisor.stages import GO_ON, Binding, Ending, Renewing, Sizing, Stage, Starting, Telling, put_in_force
 
 CONFIG = "the config"
 """What every apply occupies, so that there is one at a time."""
-GO_ON = "Mend it and apply the file again: it goes on with what is left"
 
 
 class Applying:

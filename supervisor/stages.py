@@ -43,6 +43,7 @@ WORKERS_CONFIRM_S = 1.0
 """For workers: one that is deep in a job hears of it after that, and nobody shall wait for it."""
 LEAVE_S = 5.0
 """For the processes of a pool that could not be started, before SIGKILL."""
+GO_ON = "Mend it and apply the file again: it goes on with what is left"
 OVER = Result(200, Applied([], True, 0.0))
 
 
@@ -342,7 +343,10 @@ class Renewing(Stage):
         if self._reloading.failure is not None and self._before is not None:
             actions = (*actions, *put_in_force(self._books, self._before).actions)
             self._before = None
-        return structs.replace(turn, actions=(*actions, *turn.actions))
+        result = turn.result
+        if result is not None and isinstance(result.body, Refusal):
+            result = structs.replace(result, body=structs.replace(result.body, mend=GO_ON))
+        return structs.replace(turn, actions=(*actions, *turn.actions), result=result)
 
     def next_deadline(self) -> float | None:
         return None if self._reloading is None else self._reloading.next_deadline()
