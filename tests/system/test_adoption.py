@@ -8,9 +8,10 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.cluster import ClusterUnderTest, alive, wait_until
@@ -87,8 +88,9 @@ async def test_the_cluster_is_operated_as_before_and_no_request_fails(cluster: C
         assert "restarted 1 process" in await operate(cluster, "restart", "proxy.compute")
         await operate(cluster, "restart", "all")
         after = await pids(cluster)
-        assert set(after) == set(before)
-        assert {process for process, pid in after.items() if before[process] == pid} == {"proxy.parse"}
+        # Of four workers under load the two that are idle just then leave, whatever their numbers.
+        assert len(after) == len(before)
+        assert set(after.values()) & set(before.values()) == {before["proxy.parse"]}
     assert cluster.down()["killed"] == []
 
 
@@ -221,4 +223,9 @@ def test_down_ends_what_a_dead_supervisor_has_left_its_zygotes_too(cluster: Clus
 def left_behind(cluster: ClusterUnderTest, name: str) -> list[int]:
     """The pids of processes of that name, which they have from us; no command shows zygotes."""
     title = f"primectl: {cluster.name}/{name}"
-    return [process.pid for process in cluster.processes_left() if " ".join(process.cmdline()).startswith(title)]
+    found = []
+    for process in cluster.processes_left():
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if " ".join(process.cmdline()).startswith(title):
+                found.append(process.pid)
+    return found

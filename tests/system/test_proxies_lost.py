@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 
 import pytest
 
@@ -67,5 +68,8 @@ def test_requests_that_come_while_their_proxy_is_away_wait_for_the_next(cluster:
     os.kill(pid, signal.SIGKILL)
     begun = [asker.begin(f"/away/count?n=away{number}", ("GET", "POST")[number % 2]) for number in range(QUEUED)]
     assert [one.result().status for one in begun] == [200] * QUEUED
-    assert sorted(cluster.notes("away")) == sorted(f"away{number}" for number in range(QUEUED))
+    ran = Counter(cluster.notes("away"))
+    assert set(ran) == {f"away{number}" for number in range(QUEUED)}
+    # A server sends all again to a proxy that is new, also what that one has finished meanwhile: GETs may run twice.
+    assert all(ran[f"away{number}"] == 1 for number in range(1, QUEUED, 2))
     cluster.await_replaced("proxy.away", pid)
