@@ -8,7 +8,7 @@ operations again until nobody wants more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from msgspec import structs
@@ -78,6 +78,8 @@ from supervisor.stopping import Stopping
 
 BEAT_S = 1.0
 """How often servers are told whether the cluster is ready, and silence is looked for."""
+ROUTINE = (Ticked, Heard, Probed, Looked)
+"""Events that come all the time, and by themselves change nothing that the next supervisor must know."""
 AT_REST = (S.RUNNING, S.BACKOFF, S.FAILED)
 
 
@@ -127,7 +129,7 @@ class Cluster:
         """Take in one event; what the supervisor must do, in order."""
         return self.handle_all((event,), now)
 
-    def handle_all(self, events: Iterable[Event], now: float) -> list[Action]:
+    def handle_all(self, events: Sequence[Event], now: float) -> list[Action]:
         """Take in what happened in one turn of the loop, and settle once: 64 workers become READY in a few turns."""
         self._now = now
         for event in events:
@@ -138,7 +140,10 @@ class Cluster:
         if self._out.moved and self._begun and not self._left:
             self._settle(now)
         changes.tell(self._books, self._out)
-        return self._out.take()
+        actions = self._out.take()
+        # What changes in the course of routine is told: a state, a size, a drain.
+        self.changed |= any(type(event) not in ROUTINE for event in events) or any(type(a) is Tell for a in actions)
+        return actions
 
     def next_deadline(self) -> float | None:
         """When to send `Ticked`; None before `Begun` and after `Leave`."""
@@ -240,7 +245,6 @@ class Cluster:
             self._lives.fork_what_waits(now)
             self._lives.fail_what_waits_in_vain(now)
             self._judge(now)
-        self.changed = True
         self._out.deadline = self._earliest()
         at_rest = all(process.state in AT_REST for process in self._books.processes.values())
         self.is_calm = at_rest and not self._books.desk.entries

@@ -9,7 +9,7 @@ import zmq
 from primectl.wire.frames import FRAME_LIMIT
 
 HEARTBEAT_MS = 500
-CALM_HEARTBEAT_MS = 5000
+CALM_HEARTBEAT_MS = 15_000
 """For links that only report and command, between processes of one host: the kernel tells when a peer is gone, and
 with 64 idle workers quicker pings would cost the supervisor a percent of a core."""
 HEARTBEAT_TIMEOUT_MS = 5000
