@@ -1,38 +1,47 @@
 """The supervisor: keeps a cluster's processes as they should be, and shows and does what operators ask.
 
-Cores, which decide and touch nothing:
+Cores, which decide and touch nothing. What there is:
 
 events      what can happen, and what may be asked in answer
-lifecycle   the states of one process, as a table
-process     one process: its state, its figures, when it wants attention
-restart     backoff and the budget of crashes
-health      whether a process is well: its silence, its job, its processor time (noted in vitals)
-recycling   which workers have run long enough
+lifecycle   the states of one process, as a table; `process` its record, `vitals` its health, `changes` its events
+books       all that is known; `generations` of a pool's code, `memory` what outlives a supervisor
+aggregate   samples to rates and percentiles; `picture` what is shown, `standing` for a service manager
+
+What shall be:
+
 plan        wanted and observed to steps; which processes a name means
-aggregate   samples to rates and percentiles; `causes` why a process ended, in words
-operations  scale, kill, restart: orders that take time
-stopping    the clean stop: what is still wanted, step by step
-books       all that is known; `picture` what is shown of it, `orders` what an order comes to
+restart     the policy on crashes; `essential` what the cluster cannot do without
+health      whether a process is well; `recycling` which workers have run long enough
+logtotal    which log files go
+
+What operators order:
+
+orders      what an order comes to; `desk` whose turn it is, and who waits for each
+operations  scale, kill, restart; `drains`, `dumps`, `reload`, `reopening`
+apply       what another config means; `stages`, `serverroll` and `applying` put it in force
+stopping    the clean stop, step by step; `tally` what became of the open requests
+causes      why a process or an order ended, in words; `words` numbers of things
+
+And how it comes about:
+
 lives       how processes begin, become ready, leave and end
-hearing     what is reported and seen of them
-changes     their changes of state, as events
-reopening   the order that has logs opened anew; `dumps` the one that asks for stacks
-cluster     the whole
+adoption    the first moments of a supervisor that goes on with what one that died has left
+hearing     what is reported and seen
+cluster     the whole; `output` what a turn of it comes to
 
 Shells, which perform and decide nothing:
 
-run         the one loop; `python -m supervisor` starts it in the background
+run         the one loop; `python -m supervisor` starts it in the background, `arrival` tells who waits for that
 spawn       processes begin, get signals, end; `zygotes` forks the workers; `kernel` has what only Linux offers
 leftbehind  what handlers have started and left goes with their worker
-examine     a closer look at who is silent; `stackfile` the stacks of who cannot be asked
-channel     commands, stats, feed, control: the four sockets; `api` reads what `control` brings
-listen      the sockets that clients connect to
-probe       processor time and memory of every process
-logtail     new log lines, for the feed; `logread` their ends, for causes and GET /logs
+probe       processor time and memory of every process; `examine` who is silent, `stackfile` who cannot be asked, `oom`
+channel     commands, stats, feed, control: the four sockets; `api` reads `control`, `questions` answers in slices
+doors       which listening sockets servers get; `listen` binds, `lending` gets them back, `lastcall` ends them
+statefile   what the next supervisor finds; `keeping` keeps it, `adopt` reads what one that died has left
+runtime     the cluster's folders and files, and the lock; `sharing` lets workers of other users in
 eventlog    what has happened
-logkeeper   all logs within their bound, by the rules of `logtotal`
-questions   answers to consoles, a slice of time at a time
-runtime     the cluster's folders and files, and the lock; `adopt` finds what a dead supervisor left
+logtail     new log lines, for the feed; `logread` their ends; `logkeeper` keeps them within their bound
+notify      sd_notify; `hangup` what SIGHUP means; `watch` files that are edited
 """
 
 from supervisor.lifecycle import ProcessState
