@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,11 +56,12 @@ def run(tmp_path: Path, environment: dict[str, str]) -> Run:
 
 
 @pytest.fixture
-def place(environment: dict[str, str]) -> Place:
+def place(environment: dict[str, str]) -> Iterator[Place]:
     place = topology.place("prime", environment, tempfile.gettempdir(), os.getuid())
     Path(place.runtime).mkdir(parents=True)
     Path(place.sockets).mkdir(exist_ok=True)
-    return place
+    yield place
+    shutil.rmtree(place.sockets)
 
 
 CONFIG = """

@@ -87,7 +87,7 @@ def test_so_is_one_that_is_old_and_each_life_has_an_age_of_its_own():
 def test_without_bounds_nobody_is_replaced():
     world = a_world()
     have_run(world, 10**9)
-    assert retired(world.pass_time(100.0), world) == []
+    assert retired(world.pass_time(30.0), world) == []
 
 
 def test_of_a_small_pool_one_leaves_at_a_time_and_the_next_when_all_run():
