@@ -46,7 +46,10 @@ class LogKeeper:
             self._remove(self._path(file))
         for file in files:
             if file.older and file.size > GROWN * settings.log_size and file not in found.remove:
-                self._empty(self._path(file))
+                # One that nobody writes is large since much came at once, and keeps its lines.
+                path = self._path(file)
+                if is_written(path):
+                    self._empty(path)
         if found.rotate:
             self._rotate(found.rotate)
         self._next_at = began + max(EVERY_S, SHARE * (self._clock.monotonic() - began))
