@@ -42,7 +42,7 @@ from primectl.wire.control import (
     Stop,
     Stopped,
 )
-from primectl.wire.stats import EventPublished, FeedMessage, LogsPublished, SnapshotPublished
+from primectl.wire.stats import EventPublished, FeedMessage, LogsPublished, Role, SnapshotPublished
 from tui import commands, messages
 from tui.commands import Names
 from tui.feed import EVENTS, LOGS, SNAPSHOTS, Channel, ClusterChannel, Listening
@@ -95,6 +95,8 @@ class Console(App[str], inherit_bindings=False):
         self._clock = clock or SystemClock()
         self._began = self._clock.monotonic()
         self._feed: Listening | None = None
+        self._supervisor = 0
+        """The pid of the one whose events are known."""
         self._log_feed: Listening | None = None
         self._views: dict[str, View] = {}
         self._trail: list[tuple[str, str]] = []
@@ -134,7 +136,7 @@ class Console(App[str], inherit_bindings=False):
     def _connect(self) -> None:
         """After the first frame: that one needs neither ZeroMQ nor a cluster."""
         self._feed = self._open((SNAPSHOTS, EVENTS))
-        self._ask("GET", "/events", EventsQuery(EVENTS_ASKED), Events, self._take_events, self._ignore)
+        self._ask_events()
         self._tick()
 
     def _open(self, topics: tuple[str, ...]) -> Listening:
@@ -167,6 +169,7 @@ class Console(App[str], inherit_bindings=False):
     def _tick(self) -> None:
         # The feed's fd is edge-triggered: an edge that was lost would else be silence.
         self._drain()
+        self._catch_up()
         moment = self._moment()
         snapshot = self.picture.snapshot
         names = Names(tuple(pool.name for pool in snapshot.pools), tuple(p.id for p in snapshot.processes))
@@ -179,6 +182,18 @@ class Console(App[str], inherit_bindings=False):
     def _moment(self) -> Moment:
         now = self._clock.monotonic()
         return Moment(self.picture, self._cluster, now, self._clock.wall(), now - self._began)
+
+    def _catch_up(self) -> None:
+        """Another supervisor has told its first events before this console was connected to it."""
+        supervisors = (process.pid for process in self.picture.snapshot.processes if process.role is Role.SUPERVISOR)
+        pid = next(supervisors, self._supervisor)
+        if pid != self._supervisor:
+            if self._supervisor:
+                self._ask_events()
+            self._supervisor = pid
+
+    def _ask_events(self) -> None:
+        self._ask("GET", "/events", EventsQuery(EVENTS_ASKED), Events, self._take_events, self._ignore)
 
     def _take_events(self, answer: Events) -> None:
         self.picture.add_events(answer.events)

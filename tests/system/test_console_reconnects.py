@@ -34,6 +34,7 @@ async def test_a_console_that_is_open_while_supervisors_come_and_go_is_live_agai
             await on_screen(stage, lambda frame: "◌ stale" in frame, "it says that it is stale")
             await asyncio.to_thread(cluster.cli, "up", "-d")
             await on_screen(stage, lambda frame: "● live" in frame, "it is live again")
+            await on_screen(stage, lambda frame: "took over" in frame, "what the next one has told")
             await stage.press("colon")
             await stage.type("scale compute=3")
             await stage.press("enter", "enter")
