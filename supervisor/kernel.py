@@ -109,6 +109,15 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def is_child(pidfd: int) -> bool:
+    """Whether a process that has ended is ours to reap."""
+    try:
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def reap(pidfd: int) -> int | None:
     """The status of a child that has ended, as in `events.Exited`; None if it is no child of ours."""
     try:

@@ -30,6 +30,9 @@ INHERITED_FD = 7
 TAIL_LINES = 20
 TAIL_BYTES = 16 << 10
 """Of a log, looked at when its process has ended: neighbours wait to hear of that end."""
+REAP_LOOK_S = 0.01
+REAP_LOOKS = 100
+"""For a worker that ended at once to become our child; after that its exit status is taken for lost."""
 ARENAS: Mapping[str, str] = {"MALLOC_ARENA_MAX": "2"}
 """glibc's malloc (mallopt(3)): not a heap of its own for each thread that ever allocated."""
 THRESHOLDS: Mapping[str, str] = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_TRIM_THRESHOLD_": str(2 << 20)}
@@ -231,8 +234,14 @@ class Spawner:
         os.close(pidfd)
         return ours
 
-    def _ended(self, child: Child) -> None:
+    def _ended(self, child: Child, looked: int = 0) -> None:
+        if self._children.get((child.process, child.incarnation)) is not child:
+            return  # closed meanwhile
         self._loop.remove_reader(child.pidfd)
+        if not child.adopted and looked < REAP_LOOKS and not kernel.is_child(child.pidfd):
+            # It ended before the process that forked it, which hands it over to us by leaving.
+            self._loop.call_later(REAP_LOOK_S, self._ended, child, looked + 1)
+            return
         if child.kind is not Kind.ZYGOTE:
             # What a handler has started and left behind goes with its worker; a zygote's group is empty.
             if child.adopted:

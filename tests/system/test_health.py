@@ -61,7 +61,7 @@ def test_a_job_that_holds_the_interpreters_lock_is_shown_with_its_request_and_ne
     begun = asker.begin("/honest/labour?s=16")
     pid = cluster.await_pid("labour")
     (text,) = wait_until(lambda: told(cluster, "silent", "honest.1"), what="a word about the silence")
-    shown = process(cluster, "honest.1")
+    shown = wait_until(lambda: (seen := process(cluster, "honest.1"))["request"] and seen, what="its request")
     answer = begun.result()
     request = answer.headers["x-request-id"]
     assert (answer.status, answer.json["pid"]) == (200, pid)
