@@ -17,6 +17,7 @@ from primectl.config.model import ClusterConfig, Config, JournalConfig, PoolConf
 from primectl.config.problems import show_path, show_value
 from primectl.config.units import show_duration, show_size
 from primectl.wire.control import PlannedChange, Refusal
+from supervisor.words import counted
 
 
 class Concern(Enum):
@@ -313,7 +314,7 @@ def _routes(old: Config, new: Config) -> Iterator[PlannedChange]:
 
 
 def _in_short(pool: PoolConfig) -> str:
-    return f"{pool.handler}, {pool.workers} worker{'s' * (pool.workers != 1)}"
+    return f"{pool.handler}, {counted(pool.workers, 'worker')}"
 
 
 def _size(pool: str, configured: int, wanted: int, target: int, keep: bool) -> PlannedChange | None:

@@ -34,6 +34,7 @@ from supervisor.operations import ALONGSIDE, Processes, Result, Scaling, Turn, n
 from supervisor.plan import Force, Recycle, Revive, Step
 from supervisor.process import Process
 from supervisor.reload import Reloading
+from supervisor.words import counted
 
 TELL_AGAIN_S = 0.5
 """A process that runs and has not acknowledged `Reread` for so long is told again."""
@@ -275,7 +276,7 @@ class Sizing(Stage):
     """Pools that get another number of workers, all at once."""
 
     def __init__(self, books: Books, config: Config, sizes: Mapping[str, int]) -> None:
-        self.text = ", ".join(f"{pool} gets {size} worker{'s' * (size != 1)}" for pool, size in sizes.items())
+        self.text = ", ".join(f"{pool} gets {counted(size, 'worker')}" for pool, size in sizes.items())
         self._books = books
         self._config = config
         self._sizes = sizes

@@ -8,6 +8,7 @@ from primectl.wire.stats import ClusterState
 from supervisor.books import Books
 from supervisor.events import Kind
 from supervisor.lifecycle import ProcessState as S
+from supervisor.words import counted, processes
 
 ENDING = frozenset({ClusterState.STOPPING, ClusterState.FAILED})
 RELOADS = frozenset({"reload", "apply"})
@@ -55,5 +56,5 @@ def _counted(books: Books) -> str:
     failed = sum(process.state is S.FAILED for process in shown)
     alive = sum(process.alive for process in shown)
     pools = len(books.config.pools)
-    told = f"{alive} process{'es' * (alive != 1)}, {pools} pool{'s' * (pools != 1)}"
+    told = f"{processes(alive)}, {counted(pools, 'pool')}"
     return f"{told}, {failed} failed" if failed else told

@@ -15,7 +15,7 @@ from primectl.cli.choose import Selection, choose, place_for, require_running, r
 from primectl.cli.render import applied_text, plan_text, rounded
 from primectl.cli.terminal import ProgressLine, say, say_json, tell
 from primectl.config.handlers import check_handlers, whole_config
-from primectl.config.load import Loaded
+from primectl.config.load import Loaded, under_name
 from primectl.config.topology import Place
 from primectl.control.client import ControlClient
 from primectl.wire.control import Applied, Apply
@@ -68,7 +68,5 @@ def _meant(asked: Selection) -> tuple[Loaded, Place]:
     loaded = whole_config(asked.file, Path.cwd())
     name = loaded.config.cluster.name
     if asked.cluster is not None:
-        renamed = structs.replace(loaded.config.cluster, name=asked.cluster)
-        loaded = structs.replace(loaded, config=structs.replace(loaded.config, cluster=renamed))
-        return loaded, place_for(asked.cluster)
+        return under_name(loaded, asked.cluster), place_for(asked.cluster)
     return loaded, place_for(name if asked.file is not None else choose(running_clusters(), lambda: name))

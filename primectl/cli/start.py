@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from primectl.cli.choose import Selection, place_for
 from primectl.cli.tail import last_lines
 from primectl.config.handlers import require_handlers, whole_config
-from primectl.config.load import Loaded
+from primectl.config.load import Loaded, under_name
 from primectl.config.topology import ClusterFile, Place
 from primectl.control.client import ControlClient
 from primectl.control.running import supervisor_pid
@@ -88,8 +88,7 @@ def configured(asked: Selection) -> tuple[Loaded, Place]:
     """The config that is meant, its handlers looked at, and where its cluster is. Raises ConfigError, StartFailed."""
     loaded = whole_config(asked.file, Path.cwd())
     if asked.cluster is not None:
-        cluster = structs.replace(loaded.config.cluster, name=asked.cluster)
-        loaded = structs.replace(loaded, config=structs.replace(loaded.config, cluster=cluster))
+        loaded = under_name(loaded, asked.cluster)
     place = place_for(loaded.config.cluster.name)
     if supervisor_pid(place) is None and not _runs_already(loaded, place):
         require_handlers(loaded)

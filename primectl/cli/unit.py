@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from msgspec import structs
 
 from primectl.cli import options
 from primectl.cli.choose import place_for, selection
 from primectl.cli.systemd import Service
 from primectl.cli.systemd import unit as unit_text
 from primectl.cli.terminal import say
-from primectl.config.load import default_config
+from primectl.config.load import default_config, under_name
 from primectl.errors import ConfigError
 
 
@@ -31,12 +30,10 @@ def unit(
     loaded = default_config(asked.file, Path.cwd())
     if not os.path.isabs(loaded.path):
         raise ConfigError("a service needs a config file, and there is none here", mend="`primectl init` writes one")
-    config = loaded.config
     if asked.cluster is not None:
-        name = place_for(asked.cluster).cluster
-        config = structs.replace(config, cluster=structs.replace(config.cluster, name=name))
+        loaded = under_name(loaded, place_for(asked.cluster).cluster)
     service = Service(
-        config=config,
+        config=loaded.config,
         python=sys.executable,
         file=loaded.path,
         user="" if own else _me(),

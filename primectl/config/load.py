@@ -44,6 +44,12 @@ class Loaded(Struct, frozen=True):
     """What lines about this config begin with: the path as it was given."""
 
 
+def under_name(loaded: Loaded, cluster: str) -> Loaded:
+    """The same config for a cluster of another name."""
+    named = structs.replace(loaded.config.cluster, name=cluster)
+    return structs.replace(loaded, config=structs.replace(loaded.config, cluster=named))
+
+
 class Mistakes(ConfigError):
     """A file that is TOML and has mistakes. `usable` is what of it could be read all the same, for checks that go on:
     only the pools whose handler is written as one, and can be tried as who it would run as."""
