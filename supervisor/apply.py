@@ -95,9 +95,15 @@ KEYS: Mapping[str, Concern] = {
     "pools.*.max_jobs": C.AT_ONCE,
     "pools.*.max_rss": C.AT_ONCE,
     "pools.*.max_age": C.AT_ONCE,
+    "journal.enabled": C.AT_ONCE,
     "journal.keep": C.AT_ONCE,
     "journal.max_size": C.AT_ONCE,
-    "journal.redact_headers": C.SERVERS,
+    "journal.max_body": C.AT_ONCE,
+    "journal.sample": C.AT_ONCE,
+    "journal.slow": C.AT_ONCE,
+    "journal.redact_headers": C.AT_ONCE,
+    "journal.redact_query": C.AT_ONCE,
+    "journal.redact_body": C.AT_ONCE,
     "supervisor.backoff_first": C.AT_ONCE,
     "supervisor.backoff_longest": C.AT_ONCE,
     "supervisor.crash_limit": C.AT_ONCE,
@@ -328,7 +334,7 @@ def _size(pool: str, configured: int, wanted: int, target: int, keep: bool) -> P
 
 def _shown(value: object, unit: str) -> str:
     """A value as the file writes it."""
-    if isinstance(value, float):
+    if unit == "duration" and isinstance(value, float):
         return show_value(show_duration(value))
     if unit == "size" and isinstance(value, int):
         return show_value(show_size(value))

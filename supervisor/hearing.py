@@ -10,6 +10,7 @@ from primectl.wire.stats import (
     Dumped,
     ProxySample,
     Ready,
+    RecorderSample,
     ReportEnvelope,
     ServerSample,
     WorkerSample,
@@ -80,6 +81,8 @@ class Hearing:
                     self._heard_proxy(process, report, now)
             case ServerSample():
                 self._heard_server(process, report, now)
+            case RecorderSample():
+                process.counters = report.counters
             case Ready():
                 if process.state is S.STARTING:
                     self._lives.became_ready(process, now)

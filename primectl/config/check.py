@@ -20,6 +20,7 @@ from primectl.errors import ConfigError
 
 LEAST_RSS = 16 << 20
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_POINTER = re.compile(r"(/([^~/]|~[01])*)+")
 _ACCOUNT = re.compile(r"[^\s:\x00-\x1f\x7f-]\S*")
 _UMASK = re.compile(r"0?[0-7]{3}")
 _SERVER_PATH = re.compile(r"/[^\s?#%\x00-\x1f\x7f]*")
@@ -208,6 +209,16 @@ def _check_journal(config: Config, problems: Problems) -> None:
                 ("journal", "redact_headers", number),
                 f"expected the name of a header field, got {show_value(field)}",
                 'Write one such as "authorization"',
+            )
+    for number, key in enumerate(config.journal.redact_query):
+        if problems.clean(("journal", "redact_query")) and not key:
+            problems.add(("journal", "redact_query", number), 'expected a key of the query, got ""')
+    for number, pointer in enumerate(config.journal.redact_body):
+        if problems.clean(("journal", "redact_body")) and not _POINTER.fullmatch(pointer):
+            problems.add(
+                ("journal", "redact_body", number),
+                f"expected a JSON pointer, got {show_value(pointer)}",
+                'Write one such as "/user/password"; "~1" is a slash in a key, "~0" a tilde',
             )
 
 

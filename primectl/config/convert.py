@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from math import isfinite
 from typing import NamedTuple
 
 from msgspec import NODEFAULT, inspect
@@ -191,6 +192,11 @@ def _int(kind: Kind, value: object) -> int:
 
 def _float(kind: Kind, value: object) -> float:
     assert isinstance(kind.type, inspect.FloatType)
+    if not kind.unit:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+            raise Refused(f"a number from {kind.type.ge:g} to {kind.type.le:g}", "")
+        _bounded(value, kind.type, "a number", "{:g}".format)
+        return float(value)
     seconds = _with_unit(
         value, parse_duration, lambda number: show_duration(float(number)), "duration", "30s", "ms, s, m, h and d"
     )

@@ -156,13 +156,31 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class JournalConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[journal]"""
 
+    enabled: Annotated[bool, Meta(description="Record requests, so that they can be seen and sent again")] = True
     keep: Annotated[Duration, Meta(gt=0, description="How long recorded requests are kept")] = 86_400.0
     max_size: Annotated[Size, Meta(ge=1 << 20, description="Size of the journal on disk")] = 1 << 30
+    max_body: Annotated[
+        Size, Meta(ge=0, description="Of each body so much is recorded; a request with more cannot be replayed")
+    ] = 64 << 10
+    sample: Annotated[
+        float,
+        Meta(ge=0, le=1, description="Share of requests that is recorded; errors, slow ones, dead letters always are"),
+    ] = 1.0
+    slow: Annotated[Duration, Meta(ge=0, description="A request that takes so long is recorded in any case")] = 1.0
     redact_headers: Annotated[tuple[str, ...], Meta(description="Header fields whose values are not recorded")] = (
         "authorization",
         "cookie",
         "set-cookie",
+        "proxy-authorization",
+        "x-api-key",
     )
+    redact_query: Annotated[
+        tuple[str, ...], Meta(description="Keys of the query (and of form bodies) whose values are not recorded")
+    ] = ()
+    redact_body: Annotated[
+        tuple[str, ...],
+        Meta(description='JSON pointers (RFC 6901) into bodies whose values are not recorded; "*" stands for any key'),
+    ] = ()
 
 
 class SupervisorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -79,6 +79,8 @@ def _of(kind: Kind, name: str) -> Schema:
             return {"type": "string", "pattern": SIZE_PATTERN if kind.unit == "size" else DURATION_PATTERN}
         case inspect.IntType():
             return _whole_number(kind.type)
+        case inspect.FloatType():
+            return {"type": "number", "minimum": kind.type.ge, "maximum": kind.type.le}
         case _:
             return {"type": "string", "pattern": f"^{CLUSTER_NAME}$"} if name == "name" else {"type": "string"}
 

@@ -61,5 +61,7 @@ workers = 2                       # change it live: `primectl scale hello=8`
 [journal]
 # keep = "24h"                    # how long recorded requests are kept
 # max_size = "1GiB"               # and in how much room
-# redact_headers = ["authorization", "cookie", "set-cookie"]
+# sample = 1.0                    # share of requests that is recorded; errors, slow ones, dead letters always are
+# max_body = "64KiB"              # of each body; a request with more cannot be replayed
+# redact_headers = ["authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key"]
 """

@@ -7,10 +7,14 @@
       state.json          the processes that run: id, pid, kernel start time
       <worker>.begun      which jobs a worker has begun (primectl.control.begun), left there for its pool's proxy
       <id>.dump           where a process wrote its stacks when it was told to by a signal (primectl.control.stacks)
-      <socket names>      pool.<name>.in, pool.<name>.out, loopback.<server>, commands, stats, feed, control; listeners
+      <socket names>      pool.<name>.in, pool.<name>.out, loopback.<server>, commands, stats, feed, control; listeners;
+                          recorder, journal
     <state>/              $XDG_STATE_HOME/primectl/<cluster>, else ~/.local/state/primectl/<cluster>
       logs/<id>.log       one a process, written by the process itself; <id>.log.1, .2, … are the ones before it
       events.jsonl        what happened, bounded; events.jsonl.1, .2, .3 are the ones before it
+      journal.db          recorded requests (SQLite, with journal.db-wal and -shm), bounded; journal.db.damaged-<time>
+                          is one that could not be read
+      journal.key         what redacted values are hashed with, 0600
       dead-letters.jsonl  requests that could not be answered, bounded; dead-letters.jsonl.1 is the one before it
 
 Sockets live in <runtime> unless a path would pass the 107 bytes that the OS allows; then all of them live in a short
@@ -78,6 +82,14 @@ class Place(Struct, frozen=True):
     def dead_letters_file(self) -> str:
         return f"{self.state}/dead-letters.jsonl"
 
+    @property
+    def journal_file(self) -> str:
+        return f"{self.state}/journal.db"
+
+    @property
+    def journal_key_file(self) -> str:
+        return f"{self.state}/journal.key"
+
     def log_file(self, process: str) -> str:
         return f"{self.logs}/{process}.log"
 
@@ -103,6 +115,10 @@ COMMANDS = "commands"
 STATS = "stats"
 FEED = "feed"
 CONTROL = "control"
+RECORDER = "recorder"
+"""Bound by the recorder (PULL); servers connect (PUSH), say what became of requests. Also the recorder's id."""
+JOURNAL = "journal"
+"""Bound by the recorder (ROUTER): it answers what consoles ask about the journal; the supervisor connects (DEALER)."""
 LISTENERS = "listeners"
 """A datagram socket: servers hand their listening sockets to a supervisor that has none (`wire.control.Lend`)."""
 

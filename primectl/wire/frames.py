@@ -13,7 +13,7 @@ import msgspec
 
 from primectl.errors import WireError
 from primectl.message import Request
-from primectl.wire import control, job, stats
+from primectl.wire import control, job, journal, stats
 
 VERSION = b"\x01"
 FRAME_LIMIT = 1 << 29
@@ -66,7 +66,8 @@ def batches(jobs: list[job.WireJob]) -> Iterator[list[job.WireJob]]:
 to_proxy = Decoder("pool.in", job.ToProxy)
 from_worker = Decoder("pool.out", job.FromOut)
 to_worker = Decoder("pool.out", job.ToWorker)
-to_server = Decoder("loopback", job.ToServer)
+to_server = Decoder("loopback", job.ToServer | journal.Written)
+to_recorder = Decoder("recorder", journal.Records)
 report = Decoder("stats", stats.ReportEnvelope)
 command = Decoder("commands", control.Command)
 loan = Decoder("listeners", control.Loan)

@@ -72,6 +72,8 @@ class WireJob(Struct, array_like=True, frozen=True, gc=False):
     attempt: int = 1
     key: str = ""
     """Its affinity: it goes to an idle worker that served this key last, where there is one; "" for none."""
+    trail: bytes = b""
+    """Where the request has been (`wire.journal.add_hop`)."""
 
 
 class Jobs(Struct, array_like=True, frozen=True, tag="J"):
@@ -167,6 +169,8 @@ class Answer(Struct, array_like=True, frozen=True, gc=False):
     body: bytes
     worker: str
     attempt: int = 1
+    trail: bytes = b""
+    """Where the request has been, this answer's pool included (`wire.journal.add_hop`)."""
 
 
 class Answers(Struct, array_like=True, frozen=True, tag="R"):

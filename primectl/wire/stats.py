@@ -114,7 +114,27 @@ class ServerSample(Struct, frozen=True, tag=True):
     """Nothing comes after it: the server leaves, and its counts are whole."""
 
 
-Report = Ready | Acknowledged | Dumped | WorkerStuck | WorkerSample | ProxySample | ServerSample
+class RecorderSample(Struct, frozen=True, tag=True):
+    """The recorder. `rows` it has written since it began, `size` bytes that the journal takes on disk.
+
+    `lost` rows never reached it, as gaps in the servers' numbers tell; `left_out` were sampled out; `refused` could
+    not be written. `trouble` says why it does not record now, empty when it does.
+    """
+
+    rows: int
+    size: int
+    kept: int = 0
+    """Rows in the journal."""
+    oldest: float = 0.0
+    """Unix seconds of the oldest row, 0 without any."""
+    lost: int = 0
+    left_out: int = 0
+    refused: int = 0
+    trouble: str = ""
+    counters: dict[str, int] = {}
+
+
+Report = Ready | Acknowledged | Dumped | WorkerStuck | WorkerSample | ProxySample | ServerSample | RecorderSample
 
 
 class ReportEnvelope(Struct, frozen=True):
@@ -211,6 +231,25 @@ class FrontSnapshot(Struct, frozen=True, kw_only=True):
     """Requests that could not be answered (502), each kept in the dead letters file."""
 
 
+class JournalSnapshot(Struct, frozen=True, kw_only=True):
+    """The journal: `state` is `off`, `starting`, `recording` or `stopped`, and then `trouble` says why.
+
+    `rows` are kept, `rate` come in a second; `dropped` is what servers had no room for and what never arrived.
+    """
+
+    state: str = "off"
+    trouble: str = ""
+    rows: int = 0
+    rate: float = 0.0
+    size: int = 0
+    """Bytes on disk."""
+    oldest: float = 0.0
+    """Unix seconds of the oldest row, 0 without any."""
+    dropped: int = 0
+    left_out: int = 0
+    """Sampled out, since the recorder began."""
+
+
 class Event(Struct, frozen=True, kw_only=True):
     """Something an operator would want to know happened. `time` is Unix seconds, `number` counts from 1.
 
@@ -279,6 +318,7 @@ class ClusterSnapshot(Struct, frozen=True, kw_only=True):
     """What the supervisor itself dropped or refused, by name."""
     operations: list[OperationSnapshot] = []
     """Orders under way, by number."""
+    journal: JournalSnapshot = JournalSnapshot()
 
 
 class EventPublished(Struct, frozen=True, tag=True):

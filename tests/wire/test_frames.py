@@ -54,9 +54,11 @@ from primectl.wire.job import (
     request_name,
     request_of,
 )
-from primectl.wire.stats import Dumped, Event, EventPublished, Ready, ReportEnvelope, WorkerSample
+from primectl.wire.journal import Hop, Record, Records, Written, add_hop, hops_of
+from primectl.wire.stats import Dumped, Event, EventPublished, Ready, RecorderSample, ReportEnvelope, WorkerSample
 
 JOB = first_job(7, 3)
+HOP = Hop("parse.1", 1.5, 2.25)
 MESSAGES: dict[str, object] = {
     "jobs": Jobs(
         [
@@ -99,6 +101,17 @@ MESSAGES: dict[str, object] = {
     "worker sample": ReportEnvelope(
         "compute.3", 9, 2, WorkerSample(5, 1, True, 0.5, {"malformed": 0}, "4d77c0ffee000", 2.5)
     ),
+    "job with a trail": Jobs([WireJob(JOB, "server.1", 12.5, VALUE, True, b"\x07", trail=add_hop(b"", HOP))]),
+    "records": Records(
+        "server.1",
+        9,
+        17,
+        1e9,
+        2,
+        [Record(request_of(JOB), 1.5, 2.5, b"\x90", 0, 200, (), b"7", 1, "compute.3", "parse", 1, add_hop(b"", HOP))],
+    ),
+    "written": Written(9, 17),
+    "recorder sample": ReportEnvelope("recorder", 9, 2, RecorderSample(5, 4096, 4, 1.5, 1, 2, 3, "full", {"a": 1})),
 }
 GOLDEN = dict(line.split(": ") for line in Path(__file__).with_name("golden.txt").read_text().splitlines())
 OLDER: dict[str, tuple[str, object]] = {
@@ -114,6 +127,16 @@ OLDER: dict[str, tuple[str, object]] = {
         "727381a96d616c666f726d656400",
         ReportEnvelope("compute.3", 9, 2, WorkerSample(5, 1, True, 0.5, {"malformed": 0})),
     ),
+    "jobs without a trail": (
+        "0192a14a9298cf0007000000003000a87365727665722e31cb402900000000000001c3c4010701a098cf0007000000003001"
+        "a87365727665722e31cb402900000000000000c2c4019002a0",
+        MESSAGES["jobs"],
+    ),
+    "answers without a trail": (
+        "0192a1529196cf0007000000003000ccc89192ac636f6e74656e742d74797065aa746578742f706c61696ec40137a9636f6d"
+        "707574652e3301",
+        MESSAGES["answers"],
+    ),
     "done without a key": ("0194a14491cf0007000000003000cb3fd000000000000001", Done([JOB], 0.25, 1)),
     "an event without what was before": (
         "0182a474797065ae4576656e745075626c6973686564a56576656e7486a66e756d62657207a474696d65cb3ff800000000"
@@ -127,6 +150,7 @@ DECODERS = (
     frames.from_worker,
     frames.to_worker,
     frames.to_server,
+    frames.to_recorder,
     frames.command,
     frames.loan,
     frames.report,
@@ -172,6 +196,15 @@ def test_random_bytes_are_a_message_or_a_wire_error_and_nothing_else(data: bytes
                 decode(frame)
             except WireError:
                 continue
+
+
+@given(st.integers(min_value=0, max_value=70))
+def test_a_trail_gives_back_its_hops_however_many(count: int):
+    hops = [Hop(f"p{number}.1", number, number + 0.5, 1, number % 2 == 1) for number in range(count)]
+    trail = b""
+    for hop in hops:
+        trail = add_hop(trail, hop)
+    assert hops_of(trail) == hops
 
 
 VALUES = st.recursive(

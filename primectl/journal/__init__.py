@@ -1,0 +1,17 @@
+"""Step 9: recorded requests: kept, found again, shown, handed over to others, and sent again.
+
+capture     redact      what shall not be written down is replaced by a keyed hash
+            entry       a server's Record -> Row, Entry
+            store     § SQLite: open, migrate, append, prune
+reading     where       the filter language -> SQL
+            archive   § list, follow, show
+handing on  sets        JSONL, the format of saved sets
+            har, curl   other people's formats
+replay      steps       what a replay is made of: Plan, Step, Outcome
+            plan        entries and wishes -> Plan
+            pace        when each step is due
+            brake       when to stop
+            sender    § sends the steps
+            compare     the answer then and now
+            report      what came of a run
+"""
