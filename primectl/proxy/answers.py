@@ -14,6 +14,7 @@ from primectl.proxy.events import GiveUp
 from primectl.wire import frames
 from primectl.wire.frames import BATCH_JOBS
 from primectl.wire.job import Answer, Answers, request_name, request_of
+from primectl.wire.journal import Hop, add_hop
 
 KEPT = 10_000
 """Answers kept for servers that are not connected just now; the oldest go beyond it."""
@@ -33,7 +34,7 @@ class GivenUp:
         self._refused: Counter[str] = Counter()
         self.dropped = 0
 
-    def add(self, action: GiveUp) -> None:
+    def add(self, action: GiveUp, now: float) -> None:
         """To be sent with the next `flush`."""
         job, status, detail = action.job, action.status, action.detail
         name = request_name(request_of(job.id))
@@ -44,7 +45,8 @@ class GivenUp:
         else:
             problem = Response.problem(status, told, name)
             self._log.warn(f"request {name} is given up with {status}: {detail}")
-        answer = Answer(job.id, status, problem.fields, problem.body, self._me, job.attempt)
+        trail = add_hop(job.trail, action.lost or Hop(self._pool, now, now, job.attempt, failed=True))
+        answer = Answer(job.id, status, problem.fields, problem.body, self._me, job.attempt, trail)
         self._unsent.setdefault(job.origin, []).append(answer)
 
     def flush(self) -> None:

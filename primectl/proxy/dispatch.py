@@ -66,6 +66,7 @@ from primectl.wire.job import (
     hop_of,
     request_of,
 )
+from primectl.wire.journal import Hop
 from primectl.wire.stats import ProxySample
 
 BATCH_WORTH_S = 0.001
@@ -421,7 +422,7 @@ class Dispatch:
                     ticket.spared += 1
                     self._book.count("spared")
                     again.append(ticket)
-                elif given_up := self._next_attempt(ticket, f"its worker {event.worker}"):
+                elif given_up := self._next_attempt(ticket, f"its worker {event.worker}", _lost(ticket, seat, now)):
                     self._book.end_held(ticket)
                     actions.append(given_up)
                 else:
@@ -430,18 +431,18 @@ class Dispatch:
         self._review(now)
         return actions
 
-    def _next_attempt(self, ticket: Ticket, worker: str) -> GiveUp | None:
+    def _next_attempt(self, ticket: Ticket, worker: str, lost: Hop | None = None) -> GiveUp | None:
         """For a job that was begun, or may have been."""
         if why_not := self._rules.verdict(ticket, worker):
             self._book.count("lost")
-            return self._give_up(ticket.job, why_not)
+            return self._give_up(ticket.job, why_not, lost=lost)
         self._retried += 1
         self._rules.again(ticket)
         return None
 
-    def _give_up(self, job: WireJob, detail: str, status: int = 502) -> GiveUp:
+    def _give_up(self, job: WireJob, detail: str, status: int = 502, lost: Hop | None = None) -> GiveUp:
         self._failed += 1
-        return GiveUp(job, status, detail)
+        return GiveUp(job, status, detail, lost)
 
     def _judge(self, event: NotesRead, now: float) -> list[DispatchAction]:
         """What has been sent again and is held by nobody: into the line, given up, or left for later."""
@@ -529,3 +530,8 @@ class Dispatch:
             return 1
         fair_share = -(-self._book.waiting // len(self._seats.idle))
         return max(1, min(int(BATCH_WORTH_S / mean), max(fair_share, int(BATCH_LEAST_S / mean)), BATCH_LIMIT))
+
+
+def _lost(ticket: Ticket, seat: Seat, now: float) -> Hop:
+    """What a job's waterfall shows of a worker that is gone: it may have begun with it when it was dealt."""
+    return Hop(seat.worker, seat.dealt or now, now, ticket.job.attempt, failed=True)

@@ -7,6 +7,7 @@ from msgspec import Struct
 from primectl.control.notes import Begun
 from primectl.proxy.ticket import Address
 from primectl.wire.job import Allow, FromOut, RequestId, WireJob
+from primectl.wire.journal import Hop
 
 # --- events -----------------------------------------------------------------------------------------------------------
 
@@ -138,6 +139,8 @@ class GiveUp(Struct, frozen=True):
     job: WireJob
     status: int
     detail: str
+    lost: Hop | None = None
+    """What is known of the worker that had it; None where none had."""
 
 
 class TellStuck(Struct, frozen=True):

@@ -169,7 +169,7 @@ class Proxy:
         """Perform, tell the core what came of it, perform that; True when anything was done."""
         done = bool(actions)
         while actions:
-            events = self._perform(actions)
+            events = self._perform(actions, now)
             actions = [action for event in events for action in self._dispatch.handle(event, now)]
             if events:
                 actions += self._dispatch.handle(TurnEnded(), now)
@@ -237,7 +237,7 @@ class Proxy:
         assert type(said) is Cancel
         return self._dispatch.handle(RequestsCancelled(said.requests), now)
 
-    def _perform(self, actions: list[DispatchAction]) -> list[DispatchEvent]:
+    def _perform(self, actions: list[DispatchAction], now: float) -> list[DispatchEvent]:
         """Send; return what came of it: workers that turned out to be gone, notes that were asked for."""
         came: list[DispatchEvent] = []
         lost: dict[tuple[str, int], bool] = {}
@@ -247,7 +247,7 @@ class Proxy:
             if kind is SendJobs:
                 self._to_worker(action.address, Jobs(action.jobs), lost)  # type: ignore[union-attr]
             elif kind is GiveUp:
-                self._given_up.add(action)  # type: ignore[arg-type]
+                self._given_up.add(action, now)  # type: ignore[arg-type]
                 gave_up = True
             elif kind is SendCancel:
                 self._to_worker(URGENT + action.address, Cancel(action.requests), lost)  # type: ignore[union-attr]

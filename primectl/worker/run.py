@@ -28,6 +28,7 @@ from primectl.control.sockets import readable, try_send
 from primectl.message import Forward, Job, Response
 from primectl.wire import frames
 from primectl.wire.job import Answer, Goodbye, HandBack, JobId, Jobs, Leave, WireJob, hop_of, request_name, request_of
+from primectl.wire.journal import Hop, add_hop
 from primectl.wire.stats import Role
 from primectl.worker.bytecode import forget_young
 from primectl.worker.desk import Desk
@@ -155,17 +156,17 @@ class Worker:
             started = time.monotonic()
             outcome = self._handler.run(wire, job)
             if type(outcome.result) is Streamed:
-                outcome = self._relay(wire, job, outcome.result)
+                outcome = self._relay(wire, job, outcome.result, started)
             if outcome.trouble:
                 self._me.log.error(f"request {job.request_id}: the handler raised", outcome.trouble)
             result: object = outcome.result
             failed = outcome.failed
             if isinstance(result, Forward):
-                result = self._forward(wire, result)
+                result = self._forward(wire, result, started)
                 failed = type(result) is Response
             ended = time.monotonic()
             with self._lock:
-                self._end(wire, job, result, failed, ended - started)
+                self._end(wire, job, result, failed, started, ended)
                 flush = ended - flushed >= FLUSH_S or self._outbox.large
                 begun = None if flush else self._begin(ended)
             del outcome, result  # a large answer is not kept beside the next
@@ -191,13 +192,13 @@ class Worker:
         self._duty.begin(wire, job, now)
         return wire, job
 
-    def _relay(self, wire: WireJob, job: Job, streamed: Streamed) -> Outcome:
-        stream = Stream(self._desk, wire, job, streamed)
+    def _relay(self, wire: WireJob, job: Job, streamed: Streamed, started: float) -> Outcome:
+        stream = Stream(self._desk, wire, job, streamed, started)
         with self._lock:
             self._desk.stream = stream
         return stream.send()
 
-    def _forward(self, wire: WireJob, forward: Forward) -> Onward | Response:
+    def _forward(self, wire: WireJob, forward: Forward, started: float) -> Onward | Response:
         """The request as a job of the next pool; the answer to give instead where that cannot be."""
         if not self._desk.knows(forward.pool, time.monotonic()):
             trouble = f"the handler forwards to {forward.pool!r}, which is no pool of this cluster"
@@ -213,7 +214,8 @@ class Worker:
                 trouble = f"the payload for pool {forward.pool} cannot be forwarded: {brief(error)}"
             else:
                 next_id = JobId(wire.id + 1)
-                job = WireJob(next_id, wire.origin, wire.deadline, kind, wire.retryable, payload, key=key)
+                trail = add_hop(wire.trail, Hop(self._me.id, started, time.monotonic(), wire.attempt))
+                job = WireJob(next_id, wire.origin, wire.deadline, kind, wire.retryable, payload, key=key, trail=trail)
                 return Onward(forward.pool, job)
         name = request_name(request_of(wire.id))
         self._me.log.error(f"request {name}: {trouble}")
@@ -223,7 +225,7 @@ class Worker:
         """The handler's own word comes first."""
         return as_key(forward.key) if forward.key else self._desk.affinity.key(forward.pool, forward.payload)
 
-    def _end(self, wire: WireJob, job: Job, result: object, failed: bool, service_s: float) -> None:
+    def _end(self, wire: WireJob, job: Job, result: object, failed: bool, started: float, ended: float) -> None:
         """Under the lock: the job has ended, its result goes where it has to go."""
         desk = self._desk
         desk.stream = None
@@ -232,13 +234,14 @@ class Worker:
             desk.counters["cancelled"] += 1
             failed = False
         elif type(result) is Response:
-            answer = Answer(wire.id, result.status, result.fields, result.body, self._me.id, wire.attempt)
+            trail = add_hop(wire.trail, Hop(self._me.id, started, ended, wire.attempt, failed))
+            answer = Answer(wire.id, result.status, result.fields, result.body, self._me.id, wire.attempt, trail)
             self._outbox.answer(wire.origin, answer)
         elif type(result) is Onward:
             self._outbox.forward(result.pool, result.job)
         desk.jobs += 1
         desk.failed += failed
-        self._outbox.finished(wire.id, service_s, failed, wire.key)
+        self._outbox.finished(wire.id, ended - started, failed, wire.key)
 
     def _send_off(self) -> None:
         """Between jobs: send what is ready. Where that has to wait (a full pool, an absent server) what has not begun

@@ -22,6 +22,7 @@ from primectl.wire.job import (
     StreamPart,
     WireJob,
 )
+from primectl.wire.journal import Hop, add_hop
 from primectl.worker.desk import Desk
 from primectl.worker.flow import Flow
 from primectl.worker.handler import Outcome, Streamed, told
@@ -37,12 +38,13 @@ RETRY_S = 0.005
 class Stream:
     """A streamed answer on its way."""
 
-    def __init__(self, desk: Desk, wire: WireJob, job: Job, streamed: Streamed) -> None:
+    def __init__(self, desk: Desk, wire: WireJob, job: Job, streamed: Streamed, started: float) -> None:
         server = desk.me.cluster.config.server
         self._desk = desk
         self._part_s = server.request_timeout
         self._read_s = server.request_timeout + server.write_timeout
         self._wire = wire
+        self._started = started
         self._job = job
         self._head: Response | None = streamed.head
         self._items = streamed.rest
@@ -166,7 +168,7 @@ class Stream:
 
     def _push(self, now: float) -> None:
         """Send what may be sent."""
-        while not self._ended and (message := self._next()) is not None:
+        while not self._ended and (message := self._next(now)) is not None:
             if not self._desk.outbox.send_at_once(self._wire.origin, message):
                 self._flow.put_back(message.answer.body if isinstance(message, StreamBegun) else message.data)
                 self._refused_at = self._refused_at or now
@@ -179,11 +181,13 @@ class Stream:
             self._pushed_at = now
             self._roused = False
 
-    def _next(self) -> StreamBegun | StreamPart | None:
+    def _next(self, now: float) -> StreamBegun | StreamPart | None:
         wire, desk = self._wire, self._desk
         part = self._flow.take()
         if self._head is not None:
-            answer = Answer(wire.id, self._head.status, self._head.fields, part, desk.me.id, wire.attempt)
+            # Its end is not known yet: the server, which sees the last part, does.
+            trail = add_hop(wire.trail, Hop(desk.me.id, self._started, now, wire.attempt))
+            answer = Answer(wire.id, self._head.status, self._head.fields, part, desk.me.id, wire.attempt, trail)
             return StreamBegun(answer, desk.lane)
         end = STREAM_GOES_ON if self._flow.waiting else self._end
         return StreamPart(wire.id, wire.attempt, part, end) if part or end else None

@@ -22,6 +22,7 @@ from primectl.wire.job import (
     request_of,
     work_lane,
 )
+from primectl.wire.journal import hops_of
 from primectl.wire.stats import Acknowledged
 from tests.shell.proxy.bench import Bench, FakeWorker, a_bench
 from tests.support.jobs import a_job, job_id
@@ -80,6 +81,8 @@ def test_a_job_that_may_not_run_twice_is_answered_502_when_its_worker_is_lost(be
     bench.plane.tell(pool_topic("compute"), ProcessGone("compute.1", 1))
     answer = bench.wait_for_answer()
     assert (answer.job, answer.status, answer.worker) == (job_id(1), 502, "proxy.compute")
+    (hop,) = hops_of(answer.trail)
+    assert (hop.worker, hop.begun < hop.ended, hop.failed) == ("compute.1", True, True)
 
 
 @pytest.mark.parametrize("bench", [{"max_attempts": 2}], indirect=True)

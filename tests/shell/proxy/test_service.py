@@ -11,6 +11,7 @@ from primectl.message import HeaderMap
 from primectl.wire import frames
 from primectl.wire.control import Drain, Resume, process_topic
 from primectl.wire.job import Cancel, Done, request_of
+from primectl.wire.journal import hops_of
 from primectl.wire.stats import Acknowledged
 from tests.shell.proxy.bench import Bench, FakeWorker, a_bench
 from tests.support.jobs import a_job, job_id
@@ -71,6 +72,8 @@ def test_a_job_in_a_pool_without_a_worker_is_answered_503(bench: Bench):
     answer = bench.wait_for_answer()
     assert (answer.job, answer.status) == (job_id(1), 503)
     assert HeaderMap(answer.fields)["retry-after"] == "1"
+    (hop,) = hops_of(answer.trail)
+    assert (hop.worker, hop.begun, hop.failed) == ("compute", hop.ended, True)
     bench.wait_for_sample("unserved", queued=0)
     wait_for(lambda: "1 request answered 503: the pool has no worker" in bench.plane.log("proxy.compute"), "a note")
 

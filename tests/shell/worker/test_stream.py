@@ -99,7 +99,8 @@ def test_a_chunk_does_not_wait_for_the_next_one_to_be_produced(bench: Bench):
 @pytest.mark.parametrize("bench", STREAMS, indirect=True)
 def test_a_stream_without_an_item_is_an_empty_answer(bench: Bench):
     bench.send(job(1, []))
-    assert bench.wait_for_answer() == Answer(first_job(1, 1), 200, (), b"", "compute.1")
+    answer = bench.wait_for_answer()
+    assert structs.replace(answer, trail=b"") == Answer(first_job(1, 1), 200, (), b"", "compute.1")
 
 
 @pytest.mark.parametrize("bench", STREAMS, indirect=True)

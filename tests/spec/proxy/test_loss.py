@@ -145,6 +145,8 @@ def test_a_job_that_has_lost_as_many_workers_as_it_may_is_answered_502():
     (action,) = lose(dispatch, 2, notes(current=1))
     assert isinstance(action, GiveUp)
     assert (action.job, action.status) == (a_job(1, attempt=2), 502)
+    assert action.lost is not None
+    assert (action.lost.worker, action.lost.attempt, action.lost.failed) == ("compute.2", 2, True)
     assert action.detail == (
         "2 workers were lost while they ran it, the last was its worker compute.2; it is not tried again"
     )
