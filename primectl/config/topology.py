@@ -15,6 +15,7 @@
       journal.db          recorded requests (SQLite, with journal.db-wal and -shm), bounded; journal.db.damaged-<time>
                           is one that could not be read
       journal.key         what redacted values are hashed with, 0600
+      replays/<run>.jsonl what a replay has sent, so that it can be resumed, 0600; the newest 20
       dead-letters.jsonl  requests that could not be answered, bounded; dead-letters.jsonl.1 is the one before it
 
 Sockets live in <runtime> unless a path would pass the 107 bytes that the OS allows; then all of them live in a short
@@ -89,6 +90,10 @@ class Place(Struct, frozen=True):
     @property
     def journal_key_file(self) -> str:
         return f"{self.state}/journal.key"
+
+    @property
+    def replays(self) -> str:
+        return f"{self.state}/replays"
 
     def log_file(self, process: str) -> str:
         return f"{self.logs}/{process}.log"

@@ -11,6 +11,7 @@ replay      steps       what a replay is made of: Plan, Step, Outcome
             plan        entries and wishes -> Plan
             pace        when each step is due
             brake       when to stop
+            resume    § what was sent, for a run that goes on later
             sender    § sends the steps
             compare     the answer then and now
             report      what came of a run
