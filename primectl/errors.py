@@ -9,6 +9,9 @@ PrimectlError
 │   └── TimedOut       not done in the time given                                 exit code 4
 ├── ChannelLost        the operator: the supervisor does not answer               exit code 3
 ├── StartFailed        the user: a process of the cluster did not come up         exit code 1
+├── JournalError       the operator: recorded requests cannot be read or written  exit code 1
+│   ├── JournalNewer   written by a newer version of this program
+│   └── JournalDamaged not one of our files, or not whole
 └── IllegalTransition  us: a state machine was asked for what its table forbids
 """
 
@@ -91,6 +94,18 @@ class ChannelLost(PrimectlError):
 
 class StartFailed(PrimectlError):
     """A process of the cluster did not become ready."""
+
+
+class JournalError(PrimectlError):
+    """Recorded requests cannot be read or written now: a full disk, no rights, a file that is in use."""
+
+
+class JournalNewer(JournalError):
+    """The journal was written by a newer version of this program, which alone knows what is in it."""
+
+
+class JournalDamaged(JournalError):
+    """The file is no journal of ours, or is damaged."""
 
 
 class IllegalTransition(PrimectlError):
