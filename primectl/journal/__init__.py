@@ -13,6 +13,6 @@ replay      steps       what a replay is made of: Plan, Step, Outcome
             brake       when to stop
             resume    § what was sent, for a run that goes on later
             sender    § sends the steps
-            compare     the answer then and now
+            compare     the answer then and now; jsondiff, textdiff: two bodies
             report      what came of a run
 """
