@@ -3,7 +3,8 @@
 Reads a ClusterFile as JSON from stdin, and writes to the notify descriptor one JSON object a line:
 
     {"progress": "…"}
-    {"ready": true, "listen": "http://…", "pid": 4242, "adopted": 0, "started": 0, "failing": [], "applied": ""}
+    {"ready": true, "listen": "http://…", "pid": 4242, "adopted": 0, "started": 0, "failing": [], "applied": "",
+     "unrecorded": ""}
     {"failed": "one line", "detail": "its log's last lines", "exit_code": 1}
 
 The last two are the last ones; then the descriptor is closed. Everything else goes to the supervisor's log.
@@ -46,6 +47,7 @@ class Notifier:
             started=how.started,
             failing=how.failing,
             applied=how.applied,
+            unrecorded=how.unrecorded,
         )
         self._close()
 

@@ -24,6 +24,7 @@ from supervisor.lifecycle import ProcessState as S
 from supervisor.output import Output
 from supervisor.picture import waiting_for
 from supervisor.process import Process
+from supervisor.recording import Recording
 from supervisor.words import processes
 
 SETTLE_S = 0.5
@@ -50,9 +51,10 @@ class _Gone(Struct, frozen=True):
 class Adoption:
     """Of a fresh cluster, all of it is empty."""
 
-    def __init__(self, books: Books, out: Output) -> None:
+    def __init__(self, books: Books, out: Output, recording: Recording) -> None:
         self._books = books
         self._out = out
+        self._recording = recording
         self._adopted = 0
         self.is_under_way = False
         """Until everybody runs, or has settled in not running."""
@@ -133,7 +135,8 @@ class Adoption:
             if _concerns(gone, process):
                 self._out.add(Broadcast(topic, ProcessGone(gone.process, gone.incarnation)))
         for other in self._books.processes.values():
-            if other.kind is Kind.PROXY and other.state is S.RUNNING and not other.is_known:
+            concerned = other.kind is Kind.PROXY or (other.kind is Kind.RECORDER and process.kind is Kind.SERVER)
+            if concerned and other.state is S.RUNNING and not other.is_known:
                 self._out.add(Broadcast(topic, ProcessReady(other.id, other.incarnation)))
         if process.kind is Kind.PROXY and process.is_known:
             workers = [worker.id for worker in self._books.workers(process.pool)]
@@ -216,10 +219,15 @@ class Adoption:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def judge(self) -> CameUp | str:
+    def judge(self, now: float) -> CameUp | str:
         """What came of it once it is over; until then, what it waits for."""
         shown = [process for process in self._books.processes.values() if process.kind is not Kind.ZYGOTE]
-        waiting = [process for process in shown if process.state in (S.STARTING, S.EXITED)]
+        waiting = [
+            process
+            for process in shown
+            if process.state in (S.STARTING, S.EXITED)
+            and (process.kind is not Kind.RECORDER or self._recording.holds_up(process, now))
+        ]
         if waiting:
             return waiting_for(waiting, self._books)
         self.is_under_way = False
@@ -228,7 +236,12 @@ class Adoption:
         return CameUp(
             adopted=self._adopted,
             started=sum(not process.adopted for process in running),
-            failing=tuple(f"{p.id} is not up: {p.cause}" for p in shown if p.state in (S.BACKOFF, S.FAILED)),
+            failing=tuple(
+                f"{p.id} is not up: {p.cause}"
+                for p in shown
+                if p.state in (S.BACKOFF, S.FAILED) and p.kind is not Kind.RECORDER
+            ),
+            unrecorded=self._recording.unrecorded(now),
         )
 
 
@@ -244,6 +257,8 @@ def _concerns(gone: _Gone, process: Process) -> bool:
         case Kind.WORKER:
             return process.kind is Kind.SERVER or process.pool == gone.pool
         case Kind.PROXY:
-            return process.kind is not Kind.PROXY
+            return process.kind not in (Kind.PROXY, Kind.RECORDER)
+        case Kind.RECORDER:
+            return False
         case _:
-            return process.kind is not Kind.SERVER
+            return process.kind not in (Kind.SERVER, Kind.RECORDER)

@@ -9,12 +9,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import isfinite
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import structs
 
 from primectl.wire import histogram
-from primectl.wire.stats import FrontSnapshot, PoolSnapshot, ProxySample, Report, ServerSample, WorkerLoad, WorkerSample
+from primectl.wire.stats import (
+    FrontSnapshot,
+    JournalSnapshot,
+    PoolSnapshot,
+    ProxySample,
+    RecorderSample,
+    Report,
+    ServerSample,
+    WorkerLoad,
+    WorkerSample,
+)
 
 WINDOW_S = 10.0
 """Percentiles and means look back so far."""
@@ -23,6 +33,8 @@ RATE_S = 2.0
 second."""
 STALE_S = 2.0
 """Without a newer sample for so long, rates are 0 and a sample no longer says who is busy."""
+CARRIED = ("dead_letters", "journal_dropped", "journal_left_out")
+"""Counters of servers that count on over their lives."""
 
 
 def is_sound(report: Report) -> bool:
@@ -33,10 +45,12 @@ def is_sound(report: Report) -> bool:
         if isinstance(report, ServerSample):
             return min(report.classes, default=0) >= 0
         return isfinite(report.service_s) and isfinite(report.oldest_wait_s)
+    if isinstance(report, RecorderSample):
+        return isfinite(report.oldest)
     return not isinstance(report, WorkerSample) or isfinite(report.job_s)
 
 
-SampleT = TypeVar("SampleT", ProxySample, ServerSample)
+SampleT = TypeVar("SampleT", ProxySample, ServerSample, RecorderSample)
 
 
 class Window(Generic[SampleT]):
@@ -83,13 +97,11 @@ class Window(Generic[SampleT]):
         """By how much a total has grown over the window."""
         return max(0.0, total(self.last) - total(self._samples[0][1]))
 
-    def latency(self, now: float) -> list[int]:
-        """What the window added to the histogram."""
-        return (
-            []
-            if now - self._samples[-1][0] > WINDOW_S
-            else histogram.difference(self.last.latency, self._samples[0][1].latency)
-        )
+    def added(self, histogram_of: Callable[[SampleT], list[int]], now: float) -> list[int]:
+        """What the window added to a histogram."""
+        if now - self._samples[-1][0] > WINDOW_S:
+            return []
+        return histogram.difference(histogram_of(self.last), histogram_of(self._samples[0][1]))
 
 
 class PoolFigures:
@@ -142,7 +154,7 @@ class PoolFigures:
         if window is None:
             return known
         last = window.last
-        latency = window.latency(now)
+        latency = window.added(lambda sample: sample.latency, now)
         served = window.growth(lambda sample: sample.done)
         service_s = window.growth(lambda sample: sample.service_s)
         capacity_s = window.span_s * base.workers
@@ -167,7 +179,7 @@ class FrontFigures:
         self._windows: dict[str, Window[ServerSample]] = {}
         self._carried_requests = 0
         self._carried_classes = [0] * 6
-        self._carried_dead = 0
+        self._carried: dict[str, int] = {}
 
     def add(self, server: str, incarnation: int, sample: ServerSample, now: float) -> None:
         window = self._windows.get(server)
@@ -186,12 +198,18 @@ class FrontFigures:
         if window is not None:
             self._carried_requests += window.last.requests
             self._carried_classes = _add_classes(self._carried_classes, window.last.classes)
-            self._carried_dead += _dead_letters(window.last)
+            for name in CARRIED:
+                self._carried[name] = self._carried.get(name, 0) + window.last.counters.get(name, 0)
 
     @property
     def dead_letters(self) -> int:
         """Requests that could not be answered, since the cluster's start."""
-        return self._carried_dead + sum(_dead_letters(window.last) for window in self._windows.values())
+        return self.counted("dead_letters")
+
+    def counted(self, name: str) -> int:
+        """What the servers have counted under one of the names of CARRIED, since the cluster's start."""
+        now = sum(window.last.counters.get(name, 0) for window in self._windows.values())
+        return self._carried.get(name, 0) + now
 
     def in_flight(self, server: str) -> int:
         """Requests that this server had open when it was last heard."""
@@ -203,7 +221,7 @@ class FrontFigures:
         latency: list[int] = []
         classes = self._carried_classes
         for window in windows:
-            latency = histogram.add(latency, window.latency(now))
+            latency = histogram.add(latency, window.added(lambda sample: sample.latency, now))
             classes = _add_classes(classes, window.last.classes)
         return FrontSnapshot(
             listen=listen,
@@ -219,8 +237,79 @@ class FrontFigures:
         )
 
 
-def _dead_letters(sample: ServerSample) -> int:
-    return sample.counters.get("dead_letters", 0)
+class Missing(NamedTuple):
+    """Rows that the journal lacks: `dropped` by servers, `lost` on the way, `refused` by the disk.
+
+    One that a server drops leaves a gap in its numbers, so the recorder counts it as lost once the next one has come:
+    of the two the larger counts.
+    """
+
+    dropped: int = 0
+    lost: int = 0
+    refused: int = 0
+
+    def plus(self, other: Missing) -> Missing:
+        return Missing(self.dropped + other.dropped, self.lost + other.lost, self.refused + other.refused)
+
+    def since(self, before: Missing) -> int:
+        """How many have come to be missing."""
+        lost = max(self.dropped - before.dropped, self.lost - before.lost, 0)
+        return lost + max(0, self.refused - before.refused)
+
+
+def missing_by(sample: RecorderSample | ServerSample) -> Missing:
+    """What one life of a process says is missing."""
+    if isinstance(sample, ServerSample):
+        return Missing(sample.counters.get("journal_dropped", 0))
+    return Missing(0, sample.lost, sample.refused)
+
+
+class JournalFigures:
+    """The journal as the recorder's samples tell it."""
+
+    def __init__(self) -> None:
+        self._window: Window[RecorderSample] | None = None
+        self._last = RecorderSample(0, 0)
+        self._carried = Missing()
+        self._carried_left_out = 0
+
+    @property
+    def sample(self) -> RecorderSample | None:
+        """The last word of the recorder that runs, None before its first."""
+        return None if self._window is None else self._window.last
+
+    def add(self, incarnation: int, sample: RecorderSample, now: float) -> None:
+        if self._window is None or self._window.incarnation != incarnation:
+            self.recorder_gone()
+            self._window = Window(incarnation)
+        self._window.add(sample, now)
+        self._last = sample
+
+    def recorder_gone(self) -> None:
+        """The recorder's life is over: keep its totals."""
+        if self._window is not None:
+            self._carried = self._carried.plus(missing_by(self._window.last))
+            self._carried_left_out += self._window.last.left_out
+        self._window = None
+
+    def missing(self, front: FrontFigures) -> Missing:
+        """Since the cluster's start."""
+        now = Missing() if self.sample is None else missing_by(self.sample)
+        return self._carried.plus(now).plus(Missing(front.counted("journal_dropped")))
+
+    def snapshot(self, base: JournalSnapshot, front: FrontFigures, now: float) -> JournalSnapshot:
+        """`base` has the state; the figures are filled in."""
+        window, last = self._window, self._last
+        left_out = self._carried_left_out + (0 if window is None else window.last.left_out)
+        return structs.replace(
+            base,
+            rows=last.kept,
+            rate=0.0 if window is None else window.rate(lambda sample: sample.rows, now),
+            size=last.size,
+            oldest=last.oldest,
+            dropped=self.missing(front).since(Missing()),
+            left_out=front.counted("journal_left_out") + left_out,
+        )
 
 
 def _server_errors(sample: ServerSample) -> int:

@@ -11,10 +11,11 @@ from enum import IntEnum
 from msgspec import structs
 
 from primectl.config.model import Config
+from primectl.config.topology import RECORDER
 from primectl.wire.control import Readiness
 from primectl.wire.stats import ClusterState
 from supervisor import plan
-from supervisor.aggregate import FrontFigures, PoolFigures
+from supervisor.aggregate import FrontFigures, JournalFigures, PoolFigures
 from supervisor.desk import Desk
 from supervisor.drains import PoolDrain
 from supervisor.events import SUPERVISOR, EssentialFailure, Kind, ListenersBound, ListenersRefused, StartFailure
@@ -76,6 +77,9 @@ class Books:
         }
         self.drains = {pool: PoolDrain(pool, next_command) for pool in config.pools}
         self.front = FrontFigures()
+        self.journal = JournalFigures()
+        self.recorder_stays = False
+        """The config has no journal any more, and the servers have not all heard of that."""
         self.deadly = DeadlyRequests()
         self.spare_servers: set[int] = set()
         """Numbers of servers that stand in while others are replaced."""
@@ -149,7 +153,12 @@ class Books:
         surge = {pool: generations.surge for pool, generations in working.items() if generations.surge}
         whole = plan.full(self.config, {**self.targets, **dict.fromkeys(self.closing, 0)}, zygotes, surge)
         proxies = tuple(pool for pool in whole.proxies if self.closing.get(pool) is not Closing.WHOLE)
-        return structs.replace(whole, proxies=proxies, spare_servers=tuple(sorted(self.spare_servers)))
+        spare_servers, recorder = tuple(sorted(self.spare_servers)), whole.recorder or self.recorder_stays
+        return structs.replace(whole, proxies=proxies, spare_servers=spare_servers, recorder=recorder)
+
+    @property
+    def recorder(self) -> Process | None:
+        return self.processes.get(RECORDER)
 
     def workers(self, pool: str) -> list[Process]:
         return [process for process in self.processes.values() if process.kind is Kind.WORKER and process.pool == pool]

@@ -73,6 +73,7 @@ from supervisor.memory import Memory
 from supervisor.operations import Killing, Result, Turn
 from supervisor.output import Output
 from supervisor.process import Process
+from supervisor.recording import Recording
 from supervisor.standing import Standing, standing
 from supervisor.stopping import Stopping
 
@@ -103,7 +104,8 @@ class Cluster:
         self._name = config.cluster.name
         self._out = Output()
         self._books = Books(config, pid, self._out.next_command, first_operation, config_path, import_path)
-        self._adoption = Adoption(self._books, self._out)
+        self._recording = Recording(self._books, self._out)
+        self._adoption = Adoption(self._books, self._out, self._recording)
         self._lives = Lives(
             self._books,
             self._out,
@@ -112,7 +114,7 @@ class Cluster:
             jitter=jitter,
             on_start_failure=self._give_up_start,
         )
-        self._hearing = Hearing(self._books, self._out, self._adoption, self._lives, dead_letters_file)
+        self._hearing = Hearing(self._books, self._out, self._adoption, self._lives, self._recording, dead_letters_file)
         self._now = 0.0
         self._beat_at = 0.0
         self._begun = False
@@ -208,6 +210,7 @@ class Cluster:
         self._begun = True
         self._out.moved = True
         self._books.listen = listen
+        self._recording.begin(now)
         self._books.began_at = self._books.myself.began_at = now
         self._beat_at = now + BEAT_S
         self._out.tell("starting", self._name, f"starting, listening on {listen}", after=self._books.state)
@@ -217,6 +220,7 @@ class Cluster:
         self._begun = True
         self._out.moved = True
         self._books.listen = event.listen
+        self._recording.begin(now)
         self._books.began_at, self._books.myself.began_at = event.began_at, now
         self._books.state = ClusterState.RUNNING
         self._beat_at = now + BEAT_S
@@ -259,6 +263,7 @@ class Cluster:
             self._books.told_readiness = None
             self._hearing.judge_health(now)
             self._hearing.tell_of_dead_letters()
+            self._recording.tell(now)
             self._hearing.forget_strangers()
             self._recycle(now)
         for drain in self._books.drains.values():
@@ -283,19 +288,19 @@ class Cluster:
     def _judge(self, now: float) -> None:
         """Has it come up; what is it waiting for; may clients come."""
         if self._books.state is ClusterState.STARTING:
-            waiting = [process for process in self._books.processes.values() if process.state is not S.RUNNING]
+            waiting = self._awaited(now)
             if not waiting and not self._out.moved:
                 self._books.state = ClusterState.RUNNING
                 self._show("")
                 text = f"running, {now - self._books.began_at:.2f} s after its start"
                 self._out.tell("running", self._name, text, before=ClusterState.STARTING, after=ClusterState.RUNNING)
-                self._out.add(CameUp())
+                self._out.add(CameUp(unrecorded=self._recording.unrecorded(now)))
             elif waiting:
                 self._show(picture.waiting_for(waiting, self._books))
         elif self._books.state is ClusterState.RUNNING and (failure := lost(self._books)) is not None:
             self._end_without(failure)
         if self._adoption.is_under_way and not self._out.moved:
-            outcome = self._adoption.judge()
+            outcome = self._adoption.judge(now)
             self._show(outcome if isinstance(outcome, str) else "")
             if isinstance(outcome, CameUp):
                 self._out.add(outcome)
@@ -304,6 +309,15 @@ class Cluster:
         if readiness != self._books.told_readiness and not unsure:
             self._books.told_readiness = readiness
             self._out.add(Broadcast(role_topic(Kind.SERVER), readiness))
+
+    def _awaited(self, now: float) -> list[Process]:
+        """Whom a start waits for; the recorder for a while only."""
+        processes = self._books.processes.values()
+        waiting = [
+            process for process in processes if process.state is not S.RUNNING and process.kind is not Kind.RECORDER
+        ]
+        recorder = self._books.recorder
+        return [*waiting, recorder] if recorder is not None and self._recording.holds_up(recorder, now) else waiting
 
     def _give_up_start(self, failure: StartFailure) -> None:
         self._books.failure = failure
@@ -474,4 +488,5 @@ class Cluster:
             progress=self._shown,
             counters=dict(self._out.counters),
             operations=self._books.desk.snapshot(now),
+            journal=self._recording.snapshot(now),
         )

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     SERVER = "server"
     PROXY = "proxy"
     WORKER = "worker"
+    RECORDER = "recorder"
     ZYGOTE = "zygote"
 
     @property
@@ -443,12 +444,14 @@ class CameUp(Struct, frozen=True):
 
     After an adoption: so many processes were `adopted`, so many `started` beside them; what is `failing`, in
     words, ends no cluster that serves. `applied` says what came of the config that had changed meanwhile.
+    `unrecorded` says why requests are not recorded, empty where they are, or shall not be.
     """
 
     adopted: int = 0
     started: int = 0
     failing: tuple[str, ...] = ()
     applied: str = ""
+    unrecorded: str = ""
 
 
 class StartFailure(Struct, frozen=True):

@@ -18,7 +18,7 @@ from primectl.wire.stats import (
 )
 from supervisor import health, plan
 from supervisor.adoption import Adoption
-from supervisor.aggregate import is_sound
+from supervisor.aggregate import is_sound, missing_by
 from supervisor.applying import Applying
 from supervisor.books import Books
 from supervisor.drains import Draining
@@ -29,6 +29,7 @@ from supervisor.lifecycle import ProcessState as S
 from supervisor.lives import Lives
 from supervisor.output import Output
 from supervisor.process import Process
+from supervisor.recording import Recording
 from supervisor.reopening import Reopening
 from supervisor.vitals import Finding
 from supervisor.words import counted
@@ -45,9 +46,18 @@ STRANGERS_A_BEAT = 64
 class Hearing:
     """Enters in the books what is heard, and tells what an operator should know of it."""
 
-    def __init__(self, books: Books, out: Output, adoption: Adoption, lives: Lives, dead_letters_file: str) -> None:
+    def __init__(
+        self,
+        books: Books,
+        out: Output,
+        adoption: Adoption,
+        lives: Lives,
+        recording: Recording,
+        dead_letters_file: str,
+    ) -> None:
         self._books = books
         self._out = out
+        self._recording = recording
         self._adoption = adoption
         self._strangers: set[str] = set()
         """Greeted since the last beat."""
@@ -82,7 +92,8 @@ class Hearing:
             case ServerSample():
                 self._heard_server(process, report, now)
             case RecorderSample():
-                process.counters = report.counters
+                if process.kind is Kind.RECORDER and process.alive:
+                    self._heard_recorder(process, report, now)
             case Ready():
                 if process.state is S.STARTING:
                     self._lives.became_ready(process, now)
@@ -103,6 +114,14 @@ class Hearing:
         self._books.pools[proxy.pool].add(proxy.incarnation, sample, now)
         self._books.drains[proxy.pool].heard(sample)
         self._out.moved |= self._is_waited_for(proxy.pool)
+
+    def _heard_recorder(self, recorder: Process, sample: RecorderSample, now: float) -> None:
+        recorder.jobs, recorder.counters = sample.rows, sample.counters
+        first = self._books.journal.sample is None
+        if first and recorder.adopted:
+            self._recording.known(missing_by(sample))
+        self._books.journal.add(recorder.incarnation, sample, now)
+        self._out.moved |= first  # a start may wait for that
 
     def _acknowledged(self, process: Process, command: int) -> None:
         process.heeded = max(process.heeded, command)
@@ -135,6 +154,7 @@ class Hearing:
         if process.alive:
             if process.adopted and not self._books.front.knows(process.id):
                 self._told_dead_letters += sample.counters.get("dead_letters", 0)  # an earlier supervisor has told
+                self._recording.known(missing_by(sample))
             self._books.front.add(process.id, process.incarnation, sample, now)
 
     def _heard_leaving(self, envelope: ReportEnvelope, sample: ServerSample) -> None:

@@ -57,7 +57,7 @@ NUDGE_S = 1.0
 FATAL = "fatal"
 """The kind of the event when somebody has failed for good."""
 START_TIMEOUT_S = 30.0
-"""For a server to say READY; the pools' processes have `start_timeout`."""
+"""For a server or the recorder to say READY; the pools' processes have `start_timeout`."""
 
 
 class Lives:
@@ -261,6 +261,9 @@ class Lives:
             self._out.extend(self._books.drains[process.pool].worker_is_ready(process.id, now))
         if process.kind is Kind.SERVER:
             self._books.told_readiness = None
+        if process.kind is Kind.RECORDER and not process.is_known:
+            # They have kept what the one before had not written down.
+            self._out.add(Broadcast(role_topic(Kind.SERVER), ProcessReady(process.id, process.incarnation)))
         if process.kind is Kind.ZYGOTE:
             process.cause = ""
             self._adoption.zygote_is_ready(process.pool)
@@ -397,7 +400,7 @@ class Lives:
             if job:
                 process.cause += f", in request {request_name(request_of(JobId(job)))}"
             process.last_lines = last_words(tail)
-        if self._books.state is ClusterState.STARTING:
+        if self._books.state is ClusterState.STARTING and process.kind is not Kind.RECORDER:
             what = f"{process.id} did not come up: {process.cause}"
             self._give_up_start(StartFailure(process.id, what, tail))
         if self._books.state is ClusterState.FAILED:
@@ -444,6 +447,9 @@ class Lives:
             case Kind.SERVER:
                 topics = (role_topic(Kind.PROXY), role_topic(Kind.WORKER))
                 self._server_gone(process, status, now)
+            case Kind.RECORDER:
+                self._books.journal.recorder_gone()
+                return
             case Kind.ZYGOTE:
                 return
             case _:

@@ -27,7 +27,7 @@ def pools(books: Books, now: float) -> list[PoolSnapshot]:
 
 
 def processes(books: Books, now: float) -> list[ProcessSnapshot]:
-    """Servers, then pool by pool its proxy and its workers by number; no zygotes."""
+    """Servers, then pool by pool its proxy and its workers by number, the recorder; no zygotes."""
     shown = [process for process in books.processes.values() if process.kind is not Kind.ZYGOTE]
     shown.sort(key=_reading_order(list(books.config.pools)))
     failed = [process.id for process in shown if process.state is S.FAILED][:LOGS_OF]
@@ -157,6 +157,8 @@ def _reading_order(pools: list[str]) -> Callable[[Process], tuple[int, int, int]
     def key(process: Process) -> tuple[int, int, int]:
         if process.kind is Kind.SERVER:
             return 0, 0, process.number
+        if process.kind is Kind.RECORDER:
+            return 1 + len(rank), 0, 0
         return 1 + rank[process.pool], int(process.kind is Kind.WORKER), process.number
 
     return key

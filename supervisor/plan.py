@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from msgspec import Struct, structs
 
 from primectl.config.model import Config
-from primectl.config.topology import proxy_id, server_id, worker_id
+from primectl.config.topology import RECORDER, proxy_id, server_id, worker_id
 from primectl.wire.control import ALL, Refusal, process_topic, role_topic
 from supervisor.events import Kind
 from supervisor.lifecycle import ProcessState as S
@@ -29,6 +29,7 @@ class Wanted(Struct, frozen=True):
     surge: Mapping[str, int] = {}
     spare_servers: tuple[int, ...] = ()
     """Numbers of further servers, which stand in for others."""
+    recorder: bool = False
 
 
 class Seen(Struct, frozen=True):
@@ -104,11 +105,12 @@ Step = Start | Promote | Retire | Recycle | Revive | Dismiss | Force | Forget
 
 def full(config: Config, targets: Mapping[str, int], zygotes: Mapping[str, str], surge: Mapping[str, int]) -> Wanted:
     """A whole cluster, with these sizes of its pools."""
-    return Wanted(config.server.processes, tuple(config.pools), zygotes, targets, surge)
+    pools = tuple(config.pools)
+    return Wanted(config.server.processes, pools, zygotes, targets, surge, recorder=config.journal.enabled)
 
 
 def reconcile(wanted: Wanted, observed: Sequence[Seen], now: float) -> list[Step]:
-    """The steps from `observed` to `wanted`, starts first, in the order servers, proxies, zygotes, workers."""
+    """The steps from `observed` to `wanted`; starts first: the recorder, servers, proxies, zygotes, workers."""
     promoted = _promoted(wanted, observed)
     observed = [structs.replace(seen, extra=False) if seen.id in promoted else seen for seen in observed]
     present = {seen.id: seen for seen in observed}
@@ -137,7 +139,8 @@ def _may_start(seen: Seen, now: float) -> bool:
 
 
 def _members(wanted: Wanted, observed: Sequence[Seen]) -> list[Start]:
-    members = [Start(server_id(n), Kind.SERVER, "", n) for n in (*range(1, wanted.servers + 1), *wanted.spare_servers)]
+    members = [Start(RECORDER, Kind.RECORDER, "", 0)] if wanted.recorder else []
+    members += [Start(server_id(n), Kind.SERVER, "", n) for n in (*range(1, wanted.servers + 1), *wanted.spare_servers)]
     members += [Start(proxy_id(pool), Kind.PROXY, pool, 0) for pool in wanted.proxies]
     members += [Start(zygote, Kind.ZYGOTE, pool, 0) for zygote, pool in wanted.zygotes.items()]
     for pool, target in wanted.targets.items():
@@ -226,7 +229,7 @@ def resolve(target: str, pools: Collection[str], processes: Iterable[Seen]) -> T
 
     if target == ALL:
         return Target((role_topic(Kind.WORKER),), ids(Kind.WORKER))
-    for kind in (Kind.WORKER, Kind.PROXY, Kind.SERVER):
+    for kind in (Kind.WORKER, Kind.PROXY, Kind.SERVER, Kind.RECORDER):
         if target == role_topic(kind):
             return Target((target,), ids(kind))
     if target in pools:
@@ -269,7 +272,7 @@ def nearest(word: str, known: Collection[str]) -> str:
     return f"Known are: {', '.join(names[:8])}{more}" if names else "There is none at all"
 
 
-def printable(text: str) -> str:
-    """Text from outside, fit for one line of a log or a terminal."""
-    clean = "".join(char if char.isprintable() else "?" for char in text[:80])
-    return clean if len(text) <= 80 else f"{clean}…"
+def printable(text: str, most: int = 80) -> str:
+    """Text from outside, fit for one line of a log or a terminal: of `most` characters."""
+    clean = "".join(char if char.isprintable() else "?" for char in text[:most])
+    return clean if len(text) <= most else f"{clean}…"

@@ -48,6 +48,7 @@ PROGRAMS: Programs = {
     Kind.SERVER: ("-m", "primectl.server"),
     Kind.PROXY: ("-m", "primectl.proxy"),
     Kind.WORKER: ("-m", "primectl.worker"),
+    Kind.RECORDER: ("-m", "primectl.recorder"),
     Kind.ZYGOTE: ("-m", "primectl.worker.zygote"),
 }
 _DEFAULT_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD]

@@ -40,8 +40,9 @@ TELL_AGAIN_S = 0.5
 """A process that runs and has not acknowledged `Reread` for so long is told again."""
 CONFIRM_S = 10.0
 """For servers and proxies to acknowledge."""
-WORKERS_CONFIRM_S = 1.0
-"""For workers: one that is deep in a job hears of it after that, and nobody shall wait for it."""
+SOON_S = 1.0
+"""For workers and the recorder: one that is deep in a job, or waits for a disk, hears of it after that, and nobody
+shall wait for it."""
 LEAVE_S = 5.0
 """For the processes of a pool that could not be started, before SIGKILL."""
 GO_ON = "Mend it and apply the file again: it goes on with what is left"
@@ -149,14 +150,18 @@ class Telling(Stage):
     def advance(self, processes: Processes, now: float) -> Turn:
         if not self._command:
             self._began = self._told = now
+            recorded = self._books.config.journal.enabled
             actions, self._command = put_in_force(self._books, self._change(self._books.config))
+            self._books.recorder_stays = recorded
             told = [p for p in processes.values() if p.state is S.RUNNING and p.kind is not Kind.ZYGOTE]
             self._addressed = {process.id: process.incarnation for process in told}
             return Turn(actions=actions)
         left = self._left(processes, now)
         if not left:
+            self._books.recorder_stays = False
             return Turn(result=OVER)
         if now >= self._began + CONFIRM_S:
+            self._books.recorder_stays = False
             what = f"{names(process.id for process in left)} has not confirmed the new settings"
             return failed(what, f"`primectl logs {left[0].id}` may say why; they count for all others", 504)
         if now >= self._told + TELL_AGAIN_S:
@@ -169,7 +174,8 @@ class Telling(Stage):
         """Those who have not acknowledged; who was replaced meanwhile has read it when it started."""
         for process, incarnation in list(self._addressed.items()):
             found = processes.get(process)
-            late = found is not None and found.kind is Kind.WORKER and now >= self._began + WORKERS_CONFIRM_S
+            patient = found is not None and found.kind not in (Kind.WORKER, Kind.RECORDER)
+            late = not patient and now >= self._began + SOON_S
             if (
                 found is None
                 or found.incarnation != incarnation

@@ -4,6 +4,7 @@
     servers    stop accepting and finish what is open          while the rest still serves, and is still replaced
     workers    hand back, finish, leave; zygotes close
     proxies    leave, empty
+    recorder   writes the rest, leaves
 
 What is still wanted shrinks from step to step; `plan.reconcile` does the rest. When the time is over, force grows:
 
@@ -33,6 +34,8 @@ LAST_ANSWERS_S = 1.0
 WRAP_UP_S = 0.25
 """For workers whose jobs have been cancelled, when their time is over and the servers have gone."""
 TERM_S = 0.5
+WRITE_S = 3.0
+"""For the recorder to write what it was told last."""
 GIVE_UP_S = 5.0
 
 
@@ -43,6 +46,7 @@ class Phase(IntEnum):
     SERVERS = 1
     WORKERS = 2
     PROXIES = 3
+    RECORDER = 4
 
 
 class Pressure(IntEnum):
@@ -101,10 +105,12 @@ class Stopping:
 
     def wanted(self, whole: Wanted) -> Wanted:
         """What should still run."""
-        if self._pressure >= Pressure.TERM or self._phase is Phase.PROXIES:
+        if self._pressure >= Pressure.TERM or self._phase is Phase.RECORDER:
             return Wanted()
+        if self._phase is Phase.PROXIES:
+            return Wanted(recorder=whole.recorder)
         if self._phase is Phase.WORKERS:
-            return Wanted(proxies=whole.proxies)
+            return Wanted(proxies=whole.proxies, recorder=whole.recorder)
         return whole if self._phase is Phase.DELAY else structs.replace(whole, servers=0)
 
     def advance(self, processes: Processes, now: float) -> Turn:
@@ -141,6 +147,9 @@ class Stopping:
                 self._more_at = min(self._more_at, now + WRAP_UP_S)
         if self._phase is Phase.WORKERS and not any(process.kind is Kind.WORKER for process in alive):
             self._phase = Phase.PROXIES
+        if self._phase is Phase.PROXIES and not any(process.kind is Kind.PROXY for process in alive):
+            self._phase = Phase.RECORDER
+            self._more_at = min(self._more_at, now + WRITE_S)
 
     def _press(self, alive: list[Process], now: float) -> list[Action]:
         actions: list[Action] = []
@@ -177,8 +186,10 @@ class Stopping:
         elif self._phase is Phase.WORKERS:
             workers = [process.id for process in left if process.kind is Kind.WORKER]
             text = f"{len(workers)} workers finish and leave"
-        else:
+        elif self._phase is Phase.PROXIES:
             text = "proxies leave"
+        else:
+            text = "the recorder writes what is left"
         return Progress(text, gone, self._processes)
 
     def _report(self, now: float) -> Stopped:

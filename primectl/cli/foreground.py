@@ -75,11 +75,11 @@ def run_here(loaded: Loaded, place: Place, *, watch: bool = False) -> int:
     from supervisor.run import ClusterFailed, serve
 
     def ready(snapshot: ClusterSnapshot, how: CameUp) -> None:
-        outcome = how.adopted, how.started, how.failing, how.applied
+        outcome = how.adopted, how.started, how.failing, how.applied, how.unrecorded
         started = Started(place.cluster, snapshot.front.listen, os.getpid(), False, *outcome)
         tell(f"{started_text(started)}; Ctrl-C stops it")
-        for failing in how.failing:
-            tell(failing)
+        for trouble in started.troubles:
+            tell(trouble)
 
     stopped: list[Stopped] = []
     try:

@@ -41,13 +41,15 @@ class Notice(Struct, frozen=True):
     started: int = 0
     failing: tuple[str, ...] = ()
     applied: str = ""
+    unrecorded: str = ""
 
 
 class Started(Struct, frozen=True):
     """A cluster that serves: its address, its supervisor's pid, and whether it did so before.
 
     After the death of its supervisor: the number of processes that were `adopted` and `started`, a line for each thing
-    that is `failing`, and what came of a config that had changed (`applied`).
+    that is `failing`, and what came of a config that had changed (`applied`). `unrecorded` says why requests are not
+    recorded, where they should be.
     """
 
     cluster: str
@@ -58,6 +60,13 @@ class Started(Struct, frozen=True):
     started: int = 0
     failing: tuple[str, ...] = ()
     applied: str = ""
+    unrecorded: str = ""
+
+    @property
+    def troubles(self) -> list[str]:
+        """A line for each thing that is not as it should be, though the cluster serves."""
+        unrecorded = [f"requests are not recorded: {self.unrecorded}"] if self.unrecorded else []
+        return [*self.failing, *unrecorded]
 
 
 def started_text(started: Started) -> str:
@@ -148,7 +157,7 @@ def start_detached(
             raise CouldNotStart(notice.failed, "", notice.detail, notice.exit_code)
         if notice.ready:
             pid = notice.pid or process.pid
-            outcome = notice.adopted, notice.started, notice.failing, notice.applied
+            outcome = notice.adopted, notice.started, notice.failing, notice.applied, notice.unrecorded
             return Started(place.cluster, notice.listen, pid, False, *outcome)
         if notice.progress:
             on_progress(Progress(notice.progress))

@@ -53,6 +53,6 @@ def up(
         say_json(started)
     else:
         say(started_text(started))
-        for failing in started.failing:
-            tell(failing)
+        for trouble in started.troubles:
+            tell(trouble)
     return 1 if started.failing else 0

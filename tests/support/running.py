@@ -19,7 +19,7 @@ import psutil
 from msgspec import Struct
 
 from primectl.clock import SystemClock
-from primectl.config.model import ClusterConfig, Config, PoolConfig, ServerConfig, SupervisorConfig
+from primectl.config.model import ClusterConfig, Config, JournalConfig, PoolConfig, ServerConfig, SupervisorConfig
 from primectl.config.topology import ClusterFile, Place, place
 from primectl.control.client import ControlClient
 from primectl.control.running import supervisor_pid
@@ -44,8 +44,9 @@ def standin_config(
     servers: int = 1,
     start_timeout: float = 30.0,
     supervisor: SupervisorConfig | None = None,
+    journal: bool = False,
 ) -> Config:
-    """One pool `work`, of stand-ins."""
+    """One pool `work`, of stand-ins. Without a `journal` there is no recorder."""
     return Config(
         cluster=ClusterConfig(name="test"),
         server=ServerConfig(listen=listen, processes=servers),
@@ -59,6 +60,7 @@ def standin_config(
                 start_timeout=start_timeout,
             )
         },
+        journal=JournalConfig(enabled=journal),
         supervisor=supervisor or SupervisorConfig(),
     )
 

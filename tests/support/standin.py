@@ -27,7 +27,15 @@ from primectl.config.topology import ClusterFile
 from primectl.control.report import Reporter
 from primectl.server.lend import lend
 from primectl.wire.control import Drain, KillNow, Lend, Reread, Resume, Retire
-from primectl.wire.stats import Acknowledged, ProxySample, Role, ServerSample, WorkerLoad, WorkerSample
+from primectl.wire.stats import (
+    Acknowledged,
+    ProxySample,
+    RecorderSample,
+    Role,
+    ServerSample,
+    WorkerLoad,
+    WorkerSample,
+)
 from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, Imported, ImportFailed, Leave, encode, to_zygote
 
 SAMPLE_S = 0.25
@@ -141,12 +149,14 @@ def leave(reporter: Reporter, role: Role) -> None:
     sys.exit(0)
 
 
-def sample(role: Role, drains: Drains) -> ServerSample | ProxySample | WorkerSample:
+def sample(role: Role, drains: Drains) -> ServerSample | ProxySample | WorkerSample | RecorderSample:
     if role is Role.SERVER:
         return ServerSample(1, 0, 7, [0, 0, 7, 0, 0, 0], [])
     if role is Role.PROXY:
         loads = [WorkerLoad(worker, 0, 0, draining=True) for worker in sorted(drains.workers)]
         return ProxySample(0, 0, 0.0, 7, 7, 0, 0, 0.1, [7], loads, {"handed_back": 3, "expired": 0}, drains.whole)
+    if role is Role.RECORDER:
+        return RecorderSample(7, 4096, 7, 1.0, counters={"commits": 2})
     return WorkerSample(0 if fault() == "idle" else 7, 0, False)
 
 

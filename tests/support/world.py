@@ -10,9 +10,18 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from primectl.config.model import ClusterConfig, Config, PoolConfig, ServerConfig, SupervisorConfig
+from primectl.config.model import ClusterConfig, Config, JournalConfig, PoolConfig, ServerConfig, SupervisorConfig
 from primectl.wire.control import Drain, Hello, KillNow, Lend, Progress, Refusal, Reread, Resume, Retire
-from primectl.wire.stats import Acknowledged, ProxySample, Ready, Report, ReportEnvelope, ServerSample, WorkerSample
+from primectl.wire.stats import (
+    Acknowledged,
+    ProxySample,
+    Ready,
+    RecorderSample,
+    Report,
+    ReportEnvelope,
+    ServerSample,
+    WorkerSample,
+)
 from supervisor.cluster import Cluster
 from supervisor.events import (
     Action,
@@ -59,8 +68,9 @@ def a_config(
     supervisor: SupervisorConfig | None = None,
     *,
     essential: bool = True,
+    journal: bool = False,
 ) -> Config:
-    """`essential`: of server and proxies."""
+    """`essential`: of server and proxies. Without a `journal` there is no recorder."""
 
     def pool(name: str, workers: int) -> PoolConfig:
         return PoolConfig(handler=f"m:{name}", workers=workers, spawn=spawn, proxy_essential=essential)  # type: ignore[arg-type]
@@ -69,6 +79,7 @@ def a_config(
         cluster=ClusterConfig(name="test"),
         server=ServerConfig(essential=essential),
         pools={"parse": pool("parse", parse), "compute": pool("compute", compute)},
+        journal=JournalConfig(enabled=journal),
         supervisor=supervisor or SupervisorConfig(),
     )
 
@@ -136,6 +147,8 @@ class World:
         """Processes that hang at their start, in every life."""
         self.broken: set[str] = set()
         """Handlers that cannot be imported."""
+        self.recorded = RecorderSample(0, 0)
+        """The first word of a recorder."""
         self.taken: set[str] = set()
         """Addresses that somebody else has."""
         self.written = self.config
@@ -385,6 +398,8 @@ class World:
         match command:
             case Hello():
                 self.pending.append(self._heard(life, Ready(life.pid)))
+                if life.kind is Kind.RECORDER:
+                    self.pending.append(self._heard(life, self.recorded))
             case KillNow():
                 self._end(life, 0)
             case Lend() if life.kind is Kind.SERVER and self.lends:

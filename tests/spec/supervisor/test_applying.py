@@ -84,6 +84,8 @@ def agree(world, config):
         assert life.kind not in ("worker", "zygote") or life.handler == config.pools[life.pool].handler, life.process
         assert life.kind in ("zygote", "server") or life.read == config, life.process
     wanted = {f"server.{n}" for n in range(1, config.server.processes + 1)}
+    if config.journal.enabled:
+        wanted.add("recorder")
     for pool in config.pools:
         wanted.add(f"proxy.{pool}")
         wanted.update(f"{pool}.{n}" for n in range(1, books.targets[pool] + 1))
