@@ -152,11 +152,15 @@ _request = msgspec.msgpack.Decoder(Request).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def record_at(block: bytes, place: int) -> tuple[Record, list[str]]:
-    """One record of a block, and what of it was redacted. Raises msgspec.MsgspecError or IndexError for what is no
-    block or has no such place."""
-    raw = _raw_block(block)
-    return _record(raw.records[place]), raw.redacted.get(place, [])
+class OpenBlock:
+    """A block of which records are taken one by one. Raises msgspec.MsgspecError for what is no block."""
+
+    def __init__(self, block: bytes) -> None:
+        self._raw = _raw_block(block)
+
+    def at(self, place: int) -> tuple[Record, list[str]]:
+        """A record, and what of it was redacted. Raises msgspec.MsgspecError or IndexError where there is none."""
+        return _record(self._raw.records[place]), self._raw.redacted.get(place, [])
 
 
 def asked_of(record: Record) -> Request:
@@ -168,7 +172,7 @@ def asked_of(record: Record) -> Request:
 
 
 def entry_of(columns: Columns, record: Record, redacted: list[str]) -> Entry:
-    """All there is of a row. `record` and `redacted` are from its block (`record_at`)."""
+    """All there is of a row. `record` and `redacted` are from its block (`OpenBlock.at`)."""
     request = asked_of(record)
     return Entry(
         row=row_of(columns, hop_times(record)),

@@ -139,13 +139,14 @@ def error_of(error: sqlite3.Error, path: str) -> JournalError:
     return JournalDamaged(f"the journal is damaged: {error}", path)
 
 
-def connect(path: str, *, write: bool = False, wait_ms: int = BUSY_MS) -> sqlite3.Connection:
+def connect(path: str, *, write: bool = False, still: bool = False, wait_ms: int = BUSY_MS) -> sqlite3.Connection:
     """A connection without transactions of its own making, for any one thread at a time. Without `write` nothing can
-    be changed by it, and the file must be there.
+    be changed by it, and the file must be there; `still` for one to which nobody writes, and beside which no file may
+    be made.
 
     Raises sqlite3.Error. See `open_reader`.
     """
-    mode = "rwc" if write else "ro"
+    mode = "rwc" if write else "ro&immutable=1" if still else "ro"
     connection = sqlite3.connect(
         f"file:{quote(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
     )
@@ -159,20 +160,34 @@ def connect(path: str, *, write: bool = False, wait_ms: int = BUSY_MS) -> sqlite
     return connection
 
 
-def open_reader(path: str) -> sqlite3.Connection:
-    """To read a journal of this version with. Raises JournalError."""
+def open_reader(path: str) -> sqlite3.Connection | None:
+    """To read a journal of this version with; None for one that is just being made. Raises JournalError."""
     with trouble(path):
-        connection = connect(path)
         try:
-            found = _version(connection)
-            if found > VERSION:
-                raise newer(found, path)
-            if found < VERSION:
-                raise JournalDamaged(f"the journal has the schema of version {found}: no recorder has opened it", path)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
+            return _reader(path, still=False)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                raise
+            # Beside a journal that nobody has open a reader makes files of its own, and may not do so in this folder.
+            # What the last writer has not taken over into the file itself stays unseen.
+            return _reader(path, still=True)
+
+
+def _reader(path: str, *, still: bool) -> sqlite3.Connection | None:
+    connection = connect(path, still=still)
+    try:
+        found = _version(connection)
+        if found > VERSION:
+            raise newer(found, path)
+        if found == VERSION:
+            return connection
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise JournalDamaged(f"the journal has the schema of version {found}: no recorder has opened it", path)
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return None
 
 
 def newer(found: int, path: str) -> JournalNewer:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from primectl.journal import entry
-from primectl.journal.entry import IMPORTED, Page, entry_of, hop_times, packed, pages, record_at, record_of, row_of
+from primectl.journal.entry import IMPORTED, OpenBlock, Page, entry_of, hop_times, packed, pages, record_of, row_of
 from primectl.message import Request, Response
 from primectl.wire.journal import DEAD, STREAMED, Entry, Hop, HopTimes, Record, Row, add_hop
 from tests.support.records import ANSWER, PLAIN, a_record, asked
@@ -17,7 +17,7 @@ CLOCK = 1e9
 def only(record: Record, flags: int = 0) -> tuple[Page, Row, Entry]:
     [page] = pages("server.1", CLOCK, packed([record]), {}, flags)
     [columns] = page.rows(1000, 1000)
-    return page, row_of(columns), entry_of(columns, *record_at(page.block, columns[-1]))
+    return page, row_of(columns), entry_of(columns, *OpenBlock(page.block).at(columns[-1]))
 
 
 def test_a_row_has_what_became_of_a_request():
@@ -92,8 +92,8 @@ def test_what_was_no_request_has_a_row_all_the_same(request_: bytes):
 def test_a_dead_letter_has_a_block_of_its_own():
     found = pages("server.1", CLOCK, packed([a_record(1), a_record(2, flags=DEAD), a_record(3)]), {2: ["header a"]})
     assert [(page.dead, [told.request for told in page.told]) for page in found] == [(False, [1, 3]), (True, [2])]
-    assert [record_at(found[0].block, place)[1] for place in (0, 1)] == [[], ["header a"]]
-    assert record_at(found[1].block, 0)[0].request == 2
+    assert [OpenBlock(found[0].block).at(place)[1] for place in (0, 1)] == [[], ["header a"]]
+    assert OpenBlock(found[1].block).at(0)[0].request == 2
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_an_entry_from_elsewhere_becomes_a_record_and_the_same_entry_again():
     _, _, found = only(record)
     [page] = pages("server.1", 0.0, packed([record_of(found)]), {})
     [columns] = page.rows(1000, 1000)
-    again = entry_of(columns, *record_at(page.block, 0))
+    again = entry_of(columns, *OpenBlock(page.block).at(0))
     assert (again.fields, again.body, again.target, again.row.id) == (PLAIN, b"body", "/a?b=c", "00000000000ff")
     assert again.row.time == found.row.time
     assert [round(hop.served_ms) for hop in again.row.hops] == [10, 40]
