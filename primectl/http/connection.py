@@ -106,19 +106,20 @@ class Turn:
 class Exchange(Turn):
     """One whole request, waiting for its answer. `started` is when its last byte came.
 
-    `tag` and `status` are the shell's own, and not there before it sets them: the number of what it made of the
-    request, and the status that a streamed answer has.
+    `body_bytes` is the length of the request's body, known for good. `tag` and `status` are the shell's own, and not
+    there before it sets them: the number of what it made of the request, and the status that a streamed answer has.
     """
 
     tag: int
     status: int
 
-    __slots__ = ("connection_line", "request", "started", "status", "tag")
+    __slots__ = ("body_bytes", "connection_line", "request", "started", "status", "tag")
 
     def __init__(self, request: Request, started: float, connection_line: bytes) -> None:
         self.output = None
         self.more = None
         self.request = request
+        self.body_bytes = len(request.body)
         self.started = started
         self.connection_line = connection_line
         """What its answer will say about the connection: CLOSE, KEEP_ALIVE (to HTTP/1.0) or nothing."""

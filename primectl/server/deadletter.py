@@ -54,7 +54,7 @@ def dead_letter(job: WireJob, answer: Answer, time: str, redact: frozenset[str])
         request_id=request_name(request_of(job.id)),
         pool=answer.worker.removeprefix("proxy."),
         status=answer.status,
-        detail=_detail(answer.body),
+        detail=detail_of(answer.body),
         attempts=answer.attempt,
         method=request.method,
         target=request.target,
@@ -72,7 +72,8 @@ class _Problem(Struct):
     detail: str = ""
 
 
-def _detail(problem: bytes) -> str:
+def detail_of(problem: bytes) -> str:
+    """What a problem+json answer says of itself; empty where it is none."""
     try:
         return msgspec.json.decode(problem, type=_Problem).detail
     except msgspec.MsgspecError:

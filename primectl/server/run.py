@@ -14,10 +14,12 @@ import socket
 import msgspec
 import uvloop
 import zmq
+from msgspec import structs
 
 from primectl.clock import Clock, SystemClock
 from primectl.config.affinity import Affinity
-from primectl.config.topology import loopback
+from primectl.config.model import JournalConfig
+from primectl.config.topology import RECORDER, loopback
 from primectl.control import child
 from primectl.control.log import stamp
 from primectl.control.memory import Heap
@@ -33,10 +35,11 @@ from primectl.server.accesslog import AccessLog
 from primectl.server.appender import Appender
 from primectl.server.backlog import Backlog
 from primectl.server.client import IDLE_GRACE_S, Client, Slot
-from primectl.server.deadletter import dead_letter
+from primectl.server.deadletter import dead_letter, detail_of
 from primectl.server.ledger import Ledger, Open
 from primectl.server.lend import lend
 from primectl.server.routes import Match, RouteTable, WrongMethod, respond
+from primectl.server.tap import Tap
 from primectl.server.upstream import Upstream
 from primectl.server.wheel import Wheel
 from primectl.wire import frames
@@ -54,8 +57,10 @@ from primectl.wire.job import (
     StreamBegun,
     StreamPart,
     WireJob,
+    first_job,
     request_name,
 )
+from primectl.wire.journal import BROKEN, DEAD, LEFT, STREAMED, TIMED_OUT, Written
 from primectl.wire.stats import Acknowledged, Role, ServerSample
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
@@ -72,6 +77,7 @@ RECALL_S = 5.0
 _encode_request = msgspec.msgpack.Encoder().encode
 """What `frames.encode_payload` does with a Request, which is nothing that could fail."""
 STOPPING = "the server is stopping"
+UNUSABLE = "the handler's header fields cannot be sent"
 GATEWAY = "proxy."
 """What the id of a proxy begins with."""
 
@@ -131,7 +137,9 @@ class Front:
         """The incarnation of each proxy that has said it is ready."""
         self._readiness = Readiness(ready=False, reason="the cluster is starting")
         self._dead_letters = Appender(place.dead_letters_file)
-        self._redact = frozenset(name.lower() for name in config.journal.redact_headers)
+        self._redact: frozenset[str] = frozenset()
+        self._tap = Tap(self._context, place, me.id, me.incarnation, loop, self.clock)
+        self._record_as(config.journal)
         self._latency = Histogram()
         self._classes = [0] * 6
         self._counters = {
@@ -178,7 +186,7 @@ class Front:
     def left(self, client: Client) -> None:
         """The connection is gone: nobody waits for what it had open, and nothing of it is kept."""
         self._clients.discard(client)
-        self._abandon(client, self.clock.monotonic())
+        self._abandon(client, self.clock.monotonic(), "the client left before its answer was whole")
         client.connection.discard()
         self.account(client)
         self.arrived(client)
@@ -242,12 +250,12 @@ class Front:
 
     def _stop_serving(self, client: Client) -> None:
         """Reset a connection; the rest follows when it is gone, but for the memory, which is needed now."""
-        self._abandon(client, self.clock.monotonic())
+        self._abandon(client, self.clock.monotonic(), "the client was cut off: it did not read its answers")
         client.drop()
         self._book(client)
         self._stuck.pop(client, None)
 
-    def _abandon(self, client: Client, now: float) -> None:
+    def _abandon(self, client: Client, now: float, why: str) -> None:
         """Nobody waits any more for what the client has open."""
         for exchange in client.connection.unanswered():
             request = RequestId(exchange.tag)
@@ -257,6 +265,9 @@ class Front:
                 self._recall(request, entry, now)
                 if entry.stream is not None:
                     self._log(exchange, exchange.status, entry.stream.received, now, request_name(request))
+                    self._record_stream(entry, now, LEFT, why)
+                elif self._tap.enabled:
+                    self._record(entry, Answer(entry.job.id, 0, (), b"", ""), now, LEFT, why)
         client.streams.clear()
 
     def _recall(self, request: RequestId, entry: Open[Slot], now: float) -> None:
@@ -278,6 +289,8 @@ class Front:
                 if self._access_log is not None:
                     refused = Request(item.method, item.target, client=client.peer)
                     self._access_log.note(refused, item.status, item.body_bytes, 0.0, item.request_id, now)
+                if self._tap.enabled:
+                    self._tap.refused(item, client.peer, self._me.id, now)
 
     def _admit(self, client: Client, exchange: Exchange, now: float) -> None:
         request = exchange.request
@@ -287,13 +300,12 @@ class Front:
             self._write(client, exchange, self._own_answer(request, path, name), name, now)
             return
         if self._time_is_up:
-            name = self.next_name()
-            self._write(client, exchange, Response.unavailable(STOPPING, name), name, now)
+            self._refuse(client, exchange, "", STOPPING, now)
             return
         found = self._routes.find(request.method, path)
         if not isinstance(found, Match):
             name = self.next_name()
-            self._write(client, exchange, respond(found, name), name, now)
+            self._reply(client, exchange, "", respond(found, name), name, now)
             return
         if found.path_params:
             request = Request(
@@ -312,13 +324,34 @@ class Front:
         slot = (client, exchange)
         job = self._ledger.admit(slot, pool, REQUEST, payload, request.method in IDEMPOTENT, now, key)
         if job is None:
-            name = self.next_name()
-            self._write(client, exchange, Response.unavailable(self._ledger.refusal(len(payload)), name), name, now)
+            self._refuse(client, exchange, pool, self._ledger.refusal(len(payload)), now)
             return
         exchange.tag = job.id >> HOP_BITS
         if request.body:
             exchange.forget_content()
         self._upstream.send(pool, job)
+
+    def _refuse(self, client: Client, exchange: Exchange, pool: str, why: str, now: float) -> None:
+        """Answer 503 here and now."""
+        name = self.next_name()
+        self._reply(client, exchange, pool, Response.unavailable(why, name), name, now, why)
+
+    def _reply(
+        self,
+        client: Client,
+        exchange: Exchange,
+        pool: str,
+        answer: Response,
+        name: str,
+        now: float,
+        problem: str = "",
+    ) -> None:
+        """Answer a request of which no job is made."""
+        self._write(client, exchange, answer, name, now)
+        if self._tap.enabled:
+            exchange.tag = int(name, 16)
+            own = Answer(first_job(0, 0), answer.status, answer.fields, answer.body, self._me.id)
+            self._tap.answered(exchange, _encode_request(exchange.request), pool, own, now, 0, problem)
 
     def _own_answer(self, request: Request, path: str, name: str) -> Response:
         """Liveness and readiness: answered here, even with every worker dead."""
@@ -354,9 +387,11 @@ class Front:
                     self._deliver(answer, touched, now)
             elif type(said) is StreamPart:
                 self._part(said, touched, now)
-            else:
-                assert type(said) is StreamBegun
+            elif type(said) is StreamBegun:
                 self._begin(said, touched, now)
+            else:
+                assert type(said) is Written
+                self._tap.heard(said)
             if len(messages[0][0]) >= STORED_AT_LEAST:
                 for client in touched:
                     client.settle()
@@ -371,14 +406,23 @@ class Front:
         if entry is None:
             self._contradict(answer, touched, now)
             return
-        if answer.status == 502 and answer.worker.startswith(GATEWAY):
+        dead = answer.status == 502 and answer.worker.startswith(GATEWAY)
+        if dead:
             self._bury(entry.job, answer)
         client, exchange = entry.slot
-        self._write(client, exchange, answer, request_name(exchange.tag), now)  # type: ignore[arg-type]  # no call more
+        status = self._write(client, exchange, answer, request_name(exchange.tag), now)  # type: ignore[arg-type]  # no call more
         touched[client] = None
+        if not self._tap.enabled:
+            return
+        if status != answer.status:
+            self._record(entry, _unusable(answer), now, 0, UNUSABLE)
+        elif dead:
+            self._record(entry, answer, now, DEAD, detail_of(answer.body))
+        else:
+            self._tap.answered(exchange, entry.job.payload, entry.pool, answer, now)
 
-    def _write(self, client: Client, exchange: Exchange, answer: Answering, name: str, now: float) -> None:
-        """Queue the answer in its turn; the caller settles the client."""
+    def _write(self, client: Client, exchange: Exchange, answer: Answering, name: str, now: float) -> int:
+        """Queue the answer in its turn; the status that it has then. The caller settles the client."""
         status = answer.status
         if not client.connection.answer(exchange, answer, name, now):
             self._cannot_be_sent(name)
@@ -390,6 +434,23 @@ class Front:
         if self._access_log is not None:
             size = len(answer.body) if status == answer.status else 0
             self._access_log.note(exchange.request, status, size, seconds, name, now)
+        return status
+
+    def _record(self, entry: Open[Slot], answer: Answer, now: float, flags: int, problem: str) -> None:
+        """Tell the recorder of a request that has not ended as most do."""
+        self._tap.answered(entry.slot[1], entry.job.payload, entry.pool, answer, now, flags, problem)
+
+    def _record_own(self, entry: Open[Slot], answer: Response, now: float, flags: int, problem: str) -> None:
+        """The same, of one that this server has answered itself in place of a pool."""
+        if self._tap.enabled:
+            own = Answer(entry.job.id, answer.status, answer.fields, answer.body, self._me.id)
+            self._record(entry, own, now, flags, problem)
+
+    def _record_stream(self, entry: Open[Slot], now: float, flags: int = 0, problem: str = "") -> None:
+        """The same for one whose answer had begun to come bit by bit."""
+        assert entry.stream is not None
+        received = entry.stream.received
+        self._tap.stream_ended(entry.slot[1], entry.job.payload, entry.pool, received, now, flags, problem)
 
     def _begin(self, begun: StreamBegun, touched: dict[Client, None], now: float) -> None:
         """The head of an answer that comes bit by bit."""
@@ -416,10 +477,15 @@ class Front:
         touched[client] = None
         if exchange.streaming:
             client.streams[exchange] = entry
+            if self._tap.enabled:
+                self._tap.stream_began(exchange, answer)
             return
         self._ledger.end(request)
         self._recall(request, entry, now)
         self._log(exchange, status, 0, now, name)
+        if self._tap.enabled:
+            usable = status == answer.status
+            self._record(entry, answer if usable else _unusable(answer), now, STREAMED, "" if usable else UNUSABLE)
 
     def _part(self, part: StreamPart, touched: dict[Client, None], now: float) -> None:
         """More of an answer, or its end."""
@@ -429,6 +495,8 @@ class Front:
         client, exchange = entry.slot
         connection = client.connection
         touched[client] = None
+        if self._tap.enabled:
+            self._tap.stream_went_on(exchange, part.data)
         if not connection.part(exchange, part.data):
             self._cut(entry, "the handler sends more than the Content-Length that it declared", now)
         elif part.end == STREAM_BROKEN:
@@ -450,7 +518,7 @@ class Front:
         self._cut(entry, f"{answer.worker} says {answer.status}: whoever sent it is lost", now)
         touched[entry.slot[0]] = None
 
-    def _cut(self, entry: Open[Slot], why: str, now: float, status: int = 502) -> None:
+    def _cut(self, entry: Open[Slot], why: str, now: float, status: int = 502, flags: int = 0) -> None:
         """A streamed answer cannot come to its end: its client must see that, or, if nothing of it has left yet, gets
         an answer of this status in its place. The caller settles the client."""
         client, exchange = entry.slot
@@ -463,16 +531,17 @@ class Front:
         problem = Response.problem(status, "the answer broke off before any of it was sent", name)
         if client.connection.cut(exchange, problem, name, now):
             exchange.status = status
-        self._end_stream(entry, now)
+        self._end_stream(entry, now, BROKEN | flags, why)
 
-    def _end_stream(self, entry: Open[Slot], now: float) -> None:
+    def _end_stream(self, entry: Open[Slot], now: float, flags: int = 0, problem: str = "") -> None:
         client, exchange = entry.slot
         assert entry.stream is not None
         client.streams.pop(exchange, None)
         self._upstream.stream_ended(entry.stream.pool, entry.stream.job)
         self._log(exchange, exchange.status, entry.stream.received, now, request_name(RequestId(exchange.tag)))
+        self._record_stream(entry, now, flags, problem)
         if client.connection.stranded:
-            self._abandon(client, now)
+            self._abandon(client, now, "the client's connection ended with the answer before it")
 
     def allow(self, client: Client) -> None:
         """The client, to whom an answer is streamed, may have made room for more of it."""
@@ -513,8 +582,10 @@ class Front:
             client, exchange = entry.slot
             self._recall(request, entry, now)
             name = request_name(request)
-            problem = Response.problem(504, f"no answer within {timeout_s:g} s", name)
+            why = f"no answer within {timeout_s:g} s"
+            problem = Response.problem(504, why, name)
             self._write(client, exchange, problem, name, now)
+            self._record_own(entry, problem, now, TIMED_OUT, why)
             client.settle()
         for request, entry in self._ledger.silent_streams(now):
             client, exchange = entry.slot
@@ -522,7 +593,7 @@ class Front:
                 self._ledger.renew(request, now)  # it is the client that is slow, or others before it
                 continue
             self._ledger.give_up(request)
-            self._cut(entry, f"no part of it within {timeout_s:g} s", now)
+            self._cut(entry, f"no part of it within {timeout_s:g} s", now, flags=TIMED_OUT)
             client.settle()
 
     # --- date, names --------------------------------------------------------------------------------------------------
@@ -597,13 +668,21 @@ class Front:
                 # An import may take its time, and clients shall not wait for it.
                 await self._loop.run_in_executor(None, affinity.load, set(config.routes.values()))
                 affinity.errors += self._affinity.errors
+            self._record_as(config.journal)
             self._upstream.serve(config.pools)
             self._affinity, self._keyed_pools = affinity, affinity.pools
             self._routes = RouteTable(config.routes)
         self._reporter.publish(Acknowledged(command))
 
+    def _record_as(self, settings: JournalConfig) -> None:
+        """What is recorded, and what of it is kept from those who read dead letters."""
+        self._redact = frozenset(name.lower() for name in settings.redact_headers)
+        self._tap.configure(settings)
+
     def _send_again(self, ready: ProcessReady) -> None:
-        """A proxy has started: what its predecessor had is lost."""
+        """A proxy has started: what its predecessor had is lost. Or a recorder has."""
+        if ready.process == RECORDER:
+            self._tap.recorder_ready()
         if not ready.process.startswith(GATEWAY) or self._proxies.get(ready.process) == ready.incarnation:
             return
         self._proxies[ready.process] = ready.incarnation
@@ -658,7 +737,9 @@ class Front:
             else:
                 name = request_name(request)
                 self._recall(request, entry, now)
-                self._write(client, exchange, Response.unavailable(STOPPING, name), name, now)
+                refusal = Response.unavailable(STOPPING, name)
+                self._write(client, exchange, refusal, name, now)
+                self._record_own(entry, refusal, now, 0, STOPPING)
             client.settle()
         for client in list(self._clients):
             if (refused := client.connection.turn_away(STOPPING)) is not None:
@@ -670,6 +751,7 @@ class Front:
         ledger = self._ledger.snapshot()
         counters = {
             **self._counters,
+            "malformed": self._counters["malformed"] + self._tap.malformed,
             "refused_connections": self._acceptor.refused,
             "timed_out": ledger.timed_out,
             "abandoned": ledger.abandoned,
@@ -681,6 +763,8 @@ class Front:
             "cancels_dropped": self._upstream.cancels_dropped,
             "dead_letters_dropped": self._dead_letters.dropped,
             "affinity_errors": self._affinity.errors,
+            "journal_dropped": self._tap.dropped,
+            "journal_left_out": self._tap.left_out,
             "malformed_commands": self._reporter.malformed,
             "log_lines_dropped": self._me.log.dropped,
         }
@@ -702,10 +786,15 @@ class Front:
         if self._access_log is not None:
             self._access_log.write()
 
+    async def finish(self) -> None:
+        """Nobody is served any more: what became of the last requests is on its way to the recorder."""
+        await self._tap.finish()
+
     def close(self) -> None:
         for client in list(self._clients):
             client.transport.abort()
         self._write_log()
+        self._tap.close()
         self._reporter.publish(self._sample(last=True))
         self._reporter.close()
         self._loopback.close()
@@ -713,11 +802,17 @@ class Front:
         self._context.term()
 
 
+def _unusable(answer: Answer) -> Answer:
+    """What is recorded of an answer in whose place the client got 500."""
+    return structs.replace(answer, status=500, fields=(), body=b"")
+
+
 async def run(me: child.Child, listener: socket.socket) -> None:
     front = Front(me, listener, asyncio.get_running_loop())
     front.start()
     try:
         await front.done
+        await front.finish()
     finally:
         front.close()
 

@@ -114,8 +114,8 @@ class Lend(Struct, frozen=True, tag=True):
 class Reread(Struct, frozen=True, tag=True):
     """`cluster.json` has changed: take from it what can be taken while running, and acknowledge.
 
-    Servers take routes, pools and key functions; proxies their pool's settings; workers the pools, their bounds and key
-    functions. All else is for processes that start later.
+    Servers take routes, pools, key functions and what is recorded; proxies their pool's settings; workers the pools,
+    their bounds and key functions. All else is for processes that start later.
     """
 
     command: int

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import psutil
 import zmq
 
-from primectl.config.model import ClusterConfig, Config, PoolConfig, ServerConfig
+from primectl.config.model import ClusterConfig, Config, JournalConfig, PoolConfig, ServerConfig
 from primectl.config.topology import loopback, pool_in, pool_out
 from primectl.message import Headers
 from primectl.wire import frames
@@ -90,9 +90,17 @@ class Bench:
         answer = Answer(job.id, status, fields, problem, "proxy.web", attempt)
         self.loopback.send(frames.encode(Answers([answer])))
 
-    def begin(self, job: WireJob, body: bytes = b"", fields: Headers = (), status: int = 200, attempt: int = 1) -> None:
+    def begin(
+        self,
+        job: WireJob,
+        body: bytes = b"",
+        fields: Headers = (),
+        status: int = 200,
+        attempt: int = 1,
+        trail: bytes = b"",
+    ) -> None:
         """The first part of an answer that comes bit by bit."""
-        answer = Answer(job.id, status, fields, body, "web.1", attempt)
+        answer = Answer(job.id, status, fields, body, "web.1", attempt, trail)
         self.loopback.send(frames.encode(StreamBegun(answer, LANE)))
 
     def part(self, job: WireJob, data: bytes, end: int = STREAM_GOES_ON, attempt: int = 1) -> None:
@@ -127,6 +135,7 @@ def a_bench(**server: object) -> Iterator[Bench]:
         server=ServerConfig(**server),  # type: ignore[arg-type]
         routes={"GET,POST /do": "web", "/users/{id}": "web"},
         pools={"web": PoolConfig(handler="tests.support.handlers:echo")},
+        journal=JournalConfig(enabled=False),  # there is no recorder here
     )
     with a_plane(config) as plane:
         bench = Bench(plane)
