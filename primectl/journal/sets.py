@@ -16,7 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -154,13 +154,18 @@ def from_json(value: Mapping[str, Any], where: str = "") -> Entry:
     try:
         return _entry(msgspec.convert(value, _Line), where)
     except msgspec.ValidationError as error:
-        raise _mistake(str(error), where) from None
+        raise mistake(str(error), where) from None
 
 
-def read_set(lines: Iterable[bytes], name: str) -> Iterator[Entry]:
+def numbered(number: int) -> str:
+    """The id of a request that has none: its line in the set, or its place in the archive."""
+    return f"{number:0{LONGEST_ID}x}"
+
+
+def read_set(lines: Iterable[bytes], name: str, unnamed: Callable[[int], str] = numbered) -> Iterator[Entry]:
     """The entries of a set in the order of its lines; empty lines and those that begin with # are passed over.
 
-    `name` is the file's, for errors. An entry without an id gets the number of its line as one. Raises ConfigError that
+    `name` is the file's, for errors. `unnamed` makes the id of an entry without one from the number of its line. Raises ConfigError that
     names file and line at the first line that is wrong, so who must not do things by halves reads all before it begins.
     """
     for number, line in enumerate(lines, 1):
@@ -171,11 +176,11 @@ def read_set(lines: Iterable[bytes], name: str) -> Iterator[Entry]:
         try:
             entry = _entry(_decode(text), where)
         except msgspec.ValidationError as error:
-            raise _mistake(str(error), where) from None
+            raise mistake(str(error), where) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"not a JSON object: {_reason(error)}", where, "A set has one object a line") from None
         if not entry.row.id:
-            entry = structs.replace(entry, row=structs.replace(entry.row, id=f"{number:0{LONGEST_ID}x}"))
+            entry = structs.replace(entry, row=structs.replace(entry.row, id=unnamed(number)))
         yield entry
 
 
@@ -232,7 +237,7 @@ def _id(text: str, key: str, where: str) -> str:
     if text and not _ID.fullmatch(text):
         what = f'expected an X-Request-Id of 1 to {LONGEST_ID} hexadecimal digits in lower case, got "{text}"'
         raise ConfigError(what, _below(where, key), "Leave it out to have one made")
-    return text
+    return text and text.zfill(LONGEST_ID)
 
 
 def _time(value: str | float, where: str) -> float:
@@ -266,8 +271,8 @@ def _fields(pairs: _Pairs, where: str) -> Headers:
     return fields
 
 
-def _mistake(text: str, where: str) -> ConfigError:
-    """What msgspec says of a value that does not fit, in our words."""
+def mistake(text: str, where: str) -> ConfigError:
+    """What msgspec says of a value that does not fit, in our words; its path stands behind `where`."""
     found = _AT.fullmatch(text)
     assert found is not None
     what, path = found["what"], (found["path"] or "").removeprefix("$").removeprefix(".")
