@@ -18,8 +18,8 @@ LONGEST_ARGUMENT = 100 << 10
 """Bytes; Linux takes 128 KiB in one argument."""
 _SAFE_WORD = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
 _PLAIN = re.compile(rb"[\t -~]*")
-_URL_TARGET = re.compile(r"/[!-\"$-~]*")
-"""A request target that a URL can end in as it is: printable ASCII without "#"."""
+_URL_TARGET = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/?%\[\]{}|\"-]*")
+"""A request target that curl leaves as it is at the end of a URL."""
 _DOTS = re.compile(r"/\.\.?(?:/|$)")
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 """Methods whose request says that its body is empty (RFC 9110 8.6)."""
@@ -47,7 +47,7 @@ def to_curl(entry: Entry, base: str) -> str:
         words += ["-H", "Expect:"]
     for name, value in request.fields:
         # "Name;" is how curl is told of a field that is empty; with a colon it would leave the field out
-        words += ["-H", _word((f"{name}: {value}" if value else f"{name};").encode("latin-1"))]
+        words += ["-H", _word((f"{name}: {value}" if value.strip() else f"{name};").encode("latin-1"))]
     if not body:
         return " ".join(words + (["--data-raw", "''"] if request.method in _WITH_BODY else []))
     if _PLAIN.fullmatch(body) and len(body) <= LONGEST_ARGUMENT:
@@ -93,7 +93,7 @@ def _quoted(text: str) -> str:
 
 def _escaped(raw: bytes) -> str:
     """printf's first argument that makes it write these bytes: all but plain letters as three octal digits."""
-    letters = [chr(byte) if 32 <= byte < 127 and byte not in b"%\\'" else f"\\{byte:03o}" for byte in raw]
+    letters = [chr(byte) if 32 <= byte < 127 and byte not in b"%\\'-" else f"\\{byte:03o}" for byte in raw]
     return "'" + "".join(letters) + "'"
 
 

@@ -75,7 +75,7 @@ def fill(outgoing: Outgoing, secrets: Sequence[Secret], redacted: Sequence[str] 
     if "redacted" in target:
         path, mark, query = target.partition("?")
         target = f"{path}{mark}{_filled_form(query, secrets, 'query')}"
-    if b"redacted:" in body or b"redacted%3A" in body:
+    if b"redacted" in body:
         kind = HeaderMap(outgoing.fields).get("content-type", "").partition(";")[0].strip().lower()
         if kind == _FORM:
             body = _filled_form(body.decode("latin-1"), secrets, "form").encode("latin-1")

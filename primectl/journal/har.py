@@ -178,7 +178,8 @@ _decode = msgspec.json.Decoder(_Har).decode
 def read_har(data: bytes, name: str, unnamed: Callable[[int], str] = sets.numbered) -> Iterator[Entry]:
     """The entries of an archive in its order; those that are no HTTP (`data:`, `ws:`, `blob:` …) are passed over.
 
-    `unnamed` makes the id of one that is not ours from its place, which counts from 1. Raises ConfigError, with `name` and the place.
+    `unnamed` makes the id of one that is not ours from its place, which counts from 1. Raises ConfigError, with `name`
+    and the place.
     """
     for number, entry in enumerate(_har(data, name).log.entries, 1):
         if entry.request.url.lower().startswith(("http://", "https://")):
@@ -242,9 +243,7 @@ def _entry(har: _HarEntry, id_: str, where: str) -> Entry:
         size=max(entry.row.size, told["size"], len(answer)) if entry.row.answer_cut else len(answer),
         asked_size=max(entry.row.asked_size, len(body)) if entry.row.cut else len(body),
     )
-    return structs.replace(
-        entry, row=row, fields=fields, body=body, answer_fields=answer_fields, answer_body=answer
-    )
+    return structs.replace(entry, row=row, fields=fields, body=body, answer_fields=answer_fields, answer_body=answer)
 
 
 def _target_of(url: str) -> str:
@@ -295,7 +294,7 @@ def _asked_body(request: _Request, fields: Headers, where: str) -> tuple[bytes, 
     kind = post.type or _type(fields) or _FORM
     if kind.partition(";")[0].strip().lower() == _FORM:
         return urlencode([(pair.name, pair.value or "") for pair in params]).encode(), False
-    boundary = re.search(r'boundary="?([^";]+)"?', f"{kind} {_type(fields)}")
+    boundary = re.search(r'boundary="?([^";\s]+)"?', f"{kind} {_type(fields)}")
     if boundary is None:
         return b"", True
     whole = all(pair.value is not None or pair.file_name is None for pair in params)

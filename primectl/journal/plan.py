@@ -105,8 +105,9 @@ def is_unsafe(method: str) -> bool:
 
 def unused_secrets(plan: Plan, wishes: Wishes) -> list[str]:
     """Names of secrets that nothing in the plan has a place for: most likely slips of typing."""
-    entries = {id(step.entry): step.entry for step in plan.steps} | {id(each.entry): each.entry for each in plan.skipped}
-    return fill.unused(wishes.secrets, [(bare(entry), entry.redacted) for entry in entries.values()])
+    once = plan.steps[: len(plan.steps) // wishes.repeat]
+    entries = [step.entry for step in once] + [each.entry for each in plan.skipped]
+    return fill.unused(wishes.secrets, [(bare(entry), entry.redacted) for entry in entries])
 
 
 def bare(entry: Entry, set_headers: Headers = ()) -> Outgoing:
@@ -161,13 +162,13 @@ def parse_headers(texts: Sequence[str]) -> Headers:
 
 def _ready(entry: Entry, wishes: Wishes) -> Outgoing:
     """The request as it is sent. Raises _NotSent."""
-    edited = entry.row.id in wishes.edits
-    why = "" if edited else unusable(entry)
-    if why:
-        raise _NotSent(why)
-    outgoing = wishes.edits[entry.row.id] if edited else bare(entry, wishes.set_headers)
+    plain = bare(entry, wishes.set_headers)
+    outgoing = wishes.edits.get(entry.row.id, plain)
     if outgoing is None:
         raise _NotSent("its edit was cancelled")
+    why = unusable(entry) if outgoing == plain else mistake_in(outgoing)
+    if why:
+        raise _NotSent(why)
     allowed = wishes.unsafe == "send" or (wishes.unsafe == "ask" and entry.row.id in wishes.allowed)
     if is_unsafe(outgoing.method) and not allowed:
         raise _NotSent(f"{outgoing.method} may change something")

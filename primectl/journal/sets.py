@@ -165,8 +165,9 @@ def numbered(number: int) -> str:
 def read_set(lines: Iterable[bytes], name: str, unnamed: Callable[[int], str] = numbered) -> Iterator[Entry]:
     """The entries of a set in the order of its lines; empty lines and those that begin with # are passed over.
 
-    `name` is the file's, for errors. `unnamed` makes the id of an entry without one from the number of its line. Raises ConfigError that
-    names file and line at the first line that is wrong, so who must not do things by halves reads all before it begins.
+    `name` is the file's, for errors. `unnamed` makes the id of an entry without one from the number of its line. Raises
+    ConfigError that names file and line at the first line that is wrong, so who must not do things by halves reads all
+    before it begins.
     """
     for number, line in enumerate(lines, 1):
         text = line.strip()

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import pytest
 
+from primectl.errors import ConfigError
 from primectl.journal import plan
 from primectl.journal.plan import Secret, Wishes
 from primectl.journal.steps import Outgoing, Plan
 from primectl.message import Headers
 from primectl.wire.journal import Entry, Row
+
+TOKEN = "redacted:7:0123456789abcdef"
 
 
 def an_entry(
@@ -42,16 +45,8 @@ def an_entry(
     )
 
 
-def gaps(times: Sequence[float], speed: float, rate: float, repeat: int) -> Sequence[float]:
-    """As far apart as then; a repeat begins where the one before it ended."""
-    if not times:
-        return []
-    span = times[-1] - times[0]
-    return [turn * span + time - times[0] for turn in range(repeat) for time in times]
-
-
 def made(*entries: Entry, **wishes: object) -> Plan:
-    return plan.make(entries, Wishes(**wishes), gaps)
+    return plan.make(entries, Wishes(**wishes))
 
 
 def why(*entries: Entry, **wishes: object) -> list[str]:
@@ -134,7 +129,100 @@ def test_an_edit_takes_the_place_of_the_request_and_a_cancelled_one_is_skipped()
     edited = Outgoing("GET", "/other")
     assert made(an_entry("a"), edits={"a": edited}).steps[0].outgoing == edited
     assert why(an_entry("a"), edits={"a": None}) == ["its edit was cancelled"]
+    assert why(an_entry("a"), edits={"a": Outgoing("DELETE", "/")}) == ["DELETE may change something"]
+
+
+def test_an_edit_that_changed_nothing_mends_no_body_that_is_cut():
+    entry = an_entry("a", body=b"abc", cut_of=9)
+    assert why(entry, edits={"a": plan.bare(entry)}) == ["its body is cut at 3 of 9 bytes"]
+    assert len(made(entry, edits={"a": Outgoing("GET", "/", body=b"abcdefghi")}).steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "fields", "says"),
+    [
+        ("", "", (), "it was no HTTP request"),
+        ("GE T", "/", (), 'its method "GE T" cannot be sent'),
+        ("CONNECT", "/", (), 'its method "CONNECT" cannot be sent'),
+        ("GET", "", (), 'its target "" is no path'),
+        ("GET", "http://elsewhere/", (), 'its target "http://elsewhere/" is no path'),
+        ("GET", "*", (), 'its target "*" is no path'),
+        ("GET", "/a b", (), 'its target "/a b" is no path'),
+        ("GET", "/", (("a b", "c"),), 'its header field "a b" cannot be sent'),
+        ("GET", "/", (("a", "b\r\nc: d"),), 'its header field "a" cannot be sent'),
+    ],
+)
+def test_what_is_no_request_that_can_be_sent_is_skipped_and_says_why(
+    method: str, path: str, fields: Headers, says: str
+):
+    assert why(an_entry(method=method, path=path, query="", fields=fields), unsafe="send") == [says]
+
+
+def test_the_asterisk_is_for_options():
+    assert made(an_entry(method="OPTIONS", path="*", query="")).steps[0].outgoing.target == "*"
+
+
+def test_a_redacted_field_is_left_out_and_a_redacted_key_skips_the_request_unless_secrets_give_them():
+    entry = an_entry(query=f"token={TOKEN}", fields=(("cookie", TOKEN),))
+    assert why(entry) == ["its query token was redacted and no secret gives it"]
+    (step,) = made(entry, secrets=(Secret("token", "x"),)).steps
+    assert step.outgoing == Outgoing("GET", "/is_prime?token=x")
 
 
 def test_a_secret_does_not_show_itself():
     assert "hunter2" not in repr(Wishes(secrets=(Secret("authorization", "hunter2"),)))
+
+
+def test_secrets_without_a_place_are_named_also_of_what_is_skipped():
+    entries = (an_entry(query=f"token={TOKEN}"), an_entry(fields=(("cookie", TOKEN),)))
+    wishes = Wishes(secrets=(Secret("cookie", "x"), Secret("tokn", "x")), repeat=3)
+    assert plan.unused_secrets(plan.make(entries, wishes), wishes) == ["tokn"]
+
+
+def test_a_plan_is_summed_up_by_method_and_by_why_requests_are_skipped():
+    found = made(
+        an_entry("1", 1.0, method="HEAD"),
+        an_entry("2", 2.0, body=b"abc"),
+        an_entry("3", 3.0),
+        an_entry("4", 4.0, method="POST"),
+        an_entry("5", 5.0, body=b"abc", cut_of=9),
+        an_entry("6", 6.0, body=b"abc", cut_of=10),
+        repeat=2,
+    )
+    assert plan.summary(found) == plan.Summary(
+        count=6,
+        bytes=6,
+        seconds=4.0,
+        skipped=3,
+        methods={"GET": 4, "HEAD": 2},
+        reasons={"its body is cut": 2, "POST may change something": 1},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("X-A: b", ("X-A", "b")),
+        ("X-A:b:c", ("X-A", "b:c")),
+        ("X-A:", ("X-A", "")),
+        ("x: é", ("x", "\xc3\xa9")),
+    ],
+)
+def test_a_header_is_given_by_name_and_value(text: str, pair: tuple[str, str]):
+    assert plan.parse_header(text) == pair
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("X-A", 'expected "Name: value", got "X-A". With an empty value, "Name:", the field is taken out'),
+        (": b", 'expected "Name: value", got ": b"'),
+        ("X A: b", 'expected "Name: value", got "X A: b"'),
+        ("X-A: b\r\nc: d", "the value of X-A has a line break. Give it in one line"),
+        ("Host: there", "Host is made anew for each request, it cannot be set"),
+    ],
+)
+def test_a_header_that_cannot_be_set_is_refused(text: str, says: str):
+    with pytest.raises(ConfigError) as caught:
+        plan.parse_header(text)
+    assert str(caught.value).startswith(f"--set-header: {says}")
