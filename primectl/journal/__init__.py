@@ -9,6 +9,8 @@ handing on  sets        JSONL, the format of saved sets
             har, curl   other people's formats
 replay      steps       what a replay is made of: Plan, Step, Outcome
             plan        entries and wishes -> Plan
+            fill        values in the place of what was redacted
+            editing     a request as a text for an editor, and back
             pace        when each step is due
             brake       when to stop
             resume    § what was sent, for a run that goes on later
