@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import textwrap
 from itertools import takewhile
 
@@ -27,6 +28,8 @@ GUIDE = """\
 """
 _BASE64 = "# body: base64"
 _WIDTH = 100
+_BLANKS = re.compile(r"[ \t]+")
+_GAP = re.compile(r"\n[ \t]*\n")
 
 
 def to_text(outgoing: Outgoing) -> str:
@@ -47,7 +50,7 @@ def from_text(text: str) -> Outgoing | None:
     above = sum(len(line) + 1 for line in guide)
     if above > len(text):
         return None
-    head, _, body = text[above:].partition("\n\n")
+    head, _, body = _GAP.sub("\n\n", text[above:], count=1).partition("\n\n")
     (number, line), *rest = enumerate(head.rstrip("\n").split("\n"), len(guide) + 1)
     method, target = _request_line(line, f"line {number}")
     fields = []
@@ -59,7 +62,7 @@ def from_text(text: str) -> Outgoing | None:
 
 
 def _request_line(line: str, where: str) -> tuple[str, str]:
-    words = line.split()
+    words = _BLANKS.split(line.strip(" \t"))
     if len(words) not in (2, 3) or (len(words) == 3 and not words[2].upper().startswith("HTTP/")):
         raise ConfigError(f'expected "METHOD /target HTTP/1.1", got "{line}"', where)
     outgoing = Outgoing(words[0], words[1])

@@ -30,6 +30,7 @@ bodies = st.binary(max_size=200) | st.text(max_size=20).map(str.encode) | st.tex
         body=bodies,
     )
 )
+@example(Outgoing("GET", "/\xa0\x85"))
 @example(Outgoing("POST", "/", (("#a", ""),), b"\n\n# body: base64\n"))
 def test_a_text_that_nobody_changed_is_the_request_that_it_was(outgoing: Outgoing):
     assert from_text(to_text(outgoing)) == outgoing
@@ -68,6 +69,7 @@ def test_an_emptied_text_is_no_request(text: str):
         ("\n# x\nGET / HTTP/1.1\n", Outgoing("GET", "/")),
         ("GET /\r\nA:b \r\n\r\nbody\r\n", Outgoing("GET", "/", (("A", "b"),), b"body")),
         ("GET /\nhost: there\ncontent-length: 9\na: b\n\n", Outgoing("GET", "/", (("a", "b"),))),
+        ("POST / \na:b\n \t\nx\n \n", Outgoing("POST", "/", (("a", "b"),), b"x\n ")),
         ("POST /\n\nno line end", Outgoing("POST", "/", (), b"no line end")),
     ],
 )
