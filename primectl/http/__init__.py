@@ -6,5 +6,8 @@ body        bodies of a declared length, and chunked ones
 response    Response -> bytes
 forwarded   whose address a request bears when proxies stand in front
 connection  one client: keep-alive, the order of answers, bounds, deadlines
-client      the other side, for replay and tests (the one module here that opens sockets)
+address     the other side: where to ask
+question    a request to bytes
+answer      bytes -> Response
+client      asks, for replay and tests (the one module here that opens sockets)
 """
