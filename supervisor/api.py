@@ -29,10 +29,13 @@ from primectl.wire.control import (
     Scale,
     Stop,
 )
+from primectl.wire.journal import EntryQuery, RequestsQuery
 from supervisor.events import ApplyOrder, Order
 from supervisor.plan import nearest, printable
 
 LONGEST_S = 86_400.0 * 7
+LATEST_S = 253_402_300_799.0
+"""A moment, in Unix seconds: the end of the year 9999."""
 NAME_LENGTH = 128
 PATH_LENGTH = 4096
 OPERATOR_LENGTH = 64
@@ -43,11 +46,16 @@ class ClusterQuery(Struct, frozen=True):
 
 
 Query = ClusterQuery | EventsQuery | LogsQuery
+ArchiveQuery = RequestsQuery | EntryQuery
+"""What the recorder answers."""
+Body = Query | ArchiveQuery | Order | Apply
 
-_BODIES: Mapping[tuple[str, str], type[Query] | type[Order] | type[Apply]] = {
+_BODIES: Mapping[tuple[str, str], type[Body]] = {
     ("GET", "/cluster"): ClusterQuery,
     ("GET", "/events"): EventsQuery,
     ("GET", "/logs"): LogsQuery,
+    ("GET", "/requests"): RequestsQuery,
+    ("GET", "/requests/entry"): EntryQuery,
     ("POST", "/scale"): Scale,
     ("POST", "/kill"): Kill,
     ("POST", "/restart"): Restart,
@@ -60,6 +68,7 @@ _BODIES: Mapping[tuple[str, str], type[Query] | type[Order] | type[Apply]] = {
     ("POST", "/stop"): Stop,
 }
 _NIL = b"\xc0"
+_LONG = ("_path", "where")
 
 
 class Refused(Struct, frozen=True):
@@ -67,7 +76,7 @@ class Refused(Struct, frozen=True):
     refusal: Refusal
 
 
-def read(request: Request) -> Query | Order | Refused:
+def read(request: Request) -> Query | ArchiveQuery | Order | Refused:
     """What is asked; never raises, whatever was sent."""
     kind = _BODIES.get((request.method, request.path))
     if kind is None:
@@ -79,9 +88,9 @@ def read(request: Request) -> Query | Order | Refused:
     where = f"{request.method} {request.path}"
     if bytes(request.body) == _NIL:
         # Every key of these has a default; the others need a body.
-        return kind() if kind in (EventsQuery, LogsQuery, Stop) else _missing(where, kind)
+        return kind() if kind in (EventsQuery, LogsQuery, RequestsQuery, Stop) else _missing(where, kind)
     try:
-        body: Query | Order | Apply = frames.body(request.body, kind, where)
+        body: Body = frames.body(request.body, kind, where)
     except WireError as error:
         return Refused(400, Refusal(error.what, error.where))
     return _nonsense(body, where) or (_applicable(body, where) if isinstance(body, Apply) else body)
@@ -111,10 +120,13 @@ def _nonsense(body: Struct, where: str) -> Refused | None:
     """Values that have the right type and cannot be meant."""
     for field in structs.fields(body):
         value = getattr(body, field.name)
-        if isinstance(value, float) and not (isfinite(value) and 0 <= value <= LONGEST_S):
-            what = f"{field.name}: expected seconds from 0 to {LONGEST_S:.0f}, got {value}"
+        longest_s = LATEST_S if isinstance(body, RequestsQuery) else LONGEST_S
+        if isinstance(value, float) and not (isfinite(value) and 0 <= value <= longest_s):
+            what = f"{field.name}: expected seconds from 0 to {longest_s:.0f}, got {value}"
             return Refused(400, Refusal(what, where))
-        if isinstance(value, str) and len(value) > (PATH_LENGTH if field.name.endswith("_path") else NAME_LENGTH):
+        if isinstance(body, RequestsQuery) and isinstance(value, int) and not 0 <= value < 1 << 63:
+            return Refused(400, Refusal(f"{field.name}: expected a number that is not negative, got {value}", where))
+        if isinstance(value, str) and len(value) > (PATH_LENGTH if field.name.endswith(_LONG) else NAME_LENGTH):
             return Refused(400, Refusal(f"{field.name} is {len(value)} characters long", where))
     return None
 

@@ -458,6 +458,10 @@ class Cluster:
         """The record of this life of a process; not to be changed."""
         return self._books.current(process, incarnation)
 
+    def recorder(self) -> int | Refusal:
+        """The incarnation of the recorder that can be asked, or why none can."""
+        return self._recording.recorder(self._now)
+
     def dry_run(self, order: ApplyOrder) -> Applied | Refusal:
         """What applying a config would change; nothing does."""
         plan = planned(order, self._books)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from primectl.config.topology import RECORDER
+from primectl.wire.control import Refusal
 from primectl.wire.stats import JournalSnapshot
 from supervisor.aggregate import Missing
 from supervisor.books import Books
@@ -68,13 +69,13 @@ class Recording:
         if recorder is None:
             return Standing(STARTING)
         if recorder.state is S.FAILED:
-            mend = f"`primectl restart {RECORDER}` tries again"
-            return Standing(STOPPED, f"the recorder has failed: {recorder.cause}; {mend}")
+            return Standing(STOPPED, f"the recorder has failed: {recorder.cause}")
         if recorder.state not in READY:
             if recorder.crashes.crashes(None, self._books.config.supervisor) < CRASHES:
                 return Standing(STARTING)
             return Standing(STOPPED, f"the recorder ended: {recorder.cause}")
-        if now - recorder.heard_at >= SILENT_S:
+        # Looked at more closely for a while, as `health` does: a supervisor that was stopped takes nobody for silent.
+        if now - recorder.heard_at >= SILENT_S and recorder.health.works is not None:
             return Standing(STOPPED, "the recorder is silent")
         sample = self._books.journal.sample
         if sample is None:
@@ -94,6 +95,17 @@ class Recording:
         state, trouble = self.standing(now)
         late = state == STARTING and (recorder is None or recorder.state is not S.RUNNING)
         return "the recorder is not ready yet" if late else trouble
+
+    def recorder(self, now: float) -> int | Refusal:
+        """The incarnation of the one that can be asked, or why none can."""
+        recorder = self._books.recorder
+        if recorder is not None and recorder.state in READY:
+            return recorder.incarnation
+        mend = "`primectl requests` reads by itself what there is"
+        if not self._books.config.journal.enabled:
+            return Refusal("requests are not recorded: journal.enabled is false", mend=mend)
+        why = self.standing(now).trouble or "it is being started"
+        return Refusal(f"the recorder does not run: {why}", mend=mend)
 
     def snapshot(self, now: float) -> JournalSnapshot:
         state, trouble = self.standing(now)

@@ -42,6 +42,7 @@ from primectl.wire.control import (
 )
 from primectl.wire.stats import STATE, ClusterSnapshot, EventPublished, ReportEnvelope, SnapshotPublished
 from supervisor import adopt, api, kernel, runtime, sharing
+from supervisor.archive import Archive
 from supervisor.arrival import OURSELVES, Arrival
 from supervisor.channel import EVENTS, LOGS, SNAPSHOTS, Channel
 from supervisor.cluster import Cluster
@@ -101,6 +102,7 @@ from supervisor.logtail import LogTail
 from supervisor.notify import Notify
 from supervisor.probe import Probe
 from supervisor.questions import Questions
+from supervisor.recording import JOURNAL
 from supervisor.reload import RELOAD_FAILED
 from supervisor.spawn import PROGRAMS, Programs, Spawner
 from supervisor.stackfile import StackFiles
@@ -315,6 +317,14 @@ class Supervisor:
         self._questions = Questions(
             loop, clock, self._place, lambda: self._config.pools, self._snapshot, self._eventlog, self._reply
         )
+        self._archive = Archive(
+            loop,
+            self._place,
+            recorder=lambda: self._cluster.recorder(),
+            reply=self._channel.reply,
+            complain=self._channel.complain,
+        )
+        self._closing.callback(self._archive.close)
         self._snapshot_due = False
         self._snapshot_at = -BETWEEN_SNAPSHOTS_S
         self._listened_to: set[bytes] = set()
@@ -453,6 +463,7 @@ class Supervisor:
             self._probe.add(event.process, event.incarnation, event.pid)
         elif isinstance(event, Exited):
             self._probe.remove(event.process, event.incarnation)
+            self._archive.ended(event.process, event.incarnation)
             self._reap()
 
     def _perform(self, action: Action) -> None:
@@ -564,7 +575,8 @@ class Supervisor:
         if tell.kind == RELOAD_FAILED:
             self._log.error(f"{tell.text}{by}", "\n".join(tell.lines))
         else:
-            level = self._log.warn if tell.kind in ALARMING else self._log.info
+            alarming = tell.kind in ALARMING or (tell.kind == JOURNAL and tell.cause)
+            level = self._log.warn if alarming else self._log.info
             level(f"{tell.text}{by}")
 
     def _publish_events(self) -> None:
@@ -618,6 +630,8 @@ class Supervisor:
         elif isinstance(asked, ApplyOrder) and asked.dry_run:
             found = self._cluster.dry_run(asked)
             self._reply(asker, 409 if isinstance(found, Refusal) else 200, found)
+        elif isinstance(asked, api.ArchiveQuery):
+            self._archive.ask(asker, request, asked)
         elif isinstance(asked, api.Query):
             self._questions.ask(asker, asked)
         else:

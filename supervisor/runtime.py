@@ -17,7 +17,9 @@ from primectl.config.topology import (
     CONTROL,
     DUMP,
     FEED,
+    JOURNAL,
     LISTENERS,
+    RECORDER,
     STATS,
     WORKERS_JSON,
     ClusterFile,
@@ -32,7 +34,7 @@ from primectl.errors import CommandRefused, ConfigError
 from supervisor.events import zygote_ids
 
 PRIVATE = 0o700
-SOCKETS = (COMMANDS, STATS, FEED, CONTROL, LISTENERS)
+SOCKETS = (COMMANDS, STATS, FEED, CONTROL, LISTENERS, RECORDER, JOURNAL)
 
 
 def prepare_folders(place: Place) -> None:

@@ -25,6 +25,7 @@ from primectl.wire.control import (
 from primectl.wire.stats import ClusterSnapshot, Event
 from tui.present import units
 from tui.present.clean import cells, clean, cut
+from tui.present.journal import journal_trouble
 from tui.present.operations import failure_lines, operation_line
 from tui.present.tables import POOL_HEADERS, PROCESS_HEADERS, Tone, event_tone, natural, pool_rows, process_rows
 
@@ -44,6 +45,7 @@ _DIGITS = {
     "since_s": 1,
     "retry_in_s": 1,
     "time": 3,
+    "oldest": 3,
     "seconds": 3,
 }
 """Decimals of a figure in JSON: as many as are measured, so that 0.1 does not read 0.10000000149."""
@@ -131,6 +133,8 @@ def ps_text(snapshot: ClusterSnapshot, *, colour: bool) -> str:
     if snapshot.processes:
         parts += ["", *table(PROCESS_HEADERS, process_rows(snapshot), colour=colour)]
     troubles = [f"{clean(pool.name)}: {clean(pool.trouble)}" for pool in snapshot.pools if pool.trouble]
+    if trouble := journal_trouble(snapshot.journal):
+        troubles.append(f"journal: {trouble}")
     if failures := [*troubles, *failure_lines(snapshot.processes)]:
         parts += ["", *failures]
     if snapshot.operations:

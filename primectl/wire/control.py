@@ -10,6 +10,7 @@ number of `Reply` with status 102 (progress) and then one final `Reply`. Every o
     GET  /cluster                                   -> stats.ClusterSnapshot
     GET  /events  EventsQuery                       -> Events
     GET  /logs    LogsQuery                         -> Logs
+    GET  /requests, /requests/entry                 see wire.journal
     POST /scale   Scale      (102: Progress)        -> Scaled
     POST /kill    Kill       (102: Progress)        -> Killed
     POST /restart Restart    (102: Progress)        -> Restarted

@@ -234,7 +234,8 @@ class FrontSnapshot(Struct, frozen=True, kw_only=True):
 class JournalSnapshot(Struct, frozen=True, kw_only=True):
     """The journal: `state` is `off`, `starting`, `recording` or `stopped`, and then `trouble` says why.
 
-    `rows` are kept, `rate` come in a second; `dropped` is what servers had no room for and what never arrived.
+    `rows` are kept, `rate` come in a second; `dropped` is what servers had no room for, what never arrived and what
+    could not be written, since the cluster's start.
     """
 
     state: str = "off"
@@ -247,7 +248,7 @@ class JournalSnapshot(Struct, frozen=True, kw_only=True):
     """Unix seconds of the oldest row, 0 without any."""
     dropped: int = 0
     left_out: int = 0
-    """Sampled out, since the recorder began."""
+    """Sampled out, since the cluster's start."""
 
 
 class Event(Struct, frozen=True, kw_only=True):

@@ -1,13 +1,15 @@
 """Stand-ins for the data plane's processes: they speak the wire protocol and do no work, or misbehave as told.
 
-A server tells every client its pid and hangs up. A proxy acknowledges drains and reports them.
+A server tells every client its pid and hangs up. A proxy acknowledges drains and reports them. A recorder has no
+request, and says so: the filter that it was asked with is the problem of the one row in its list.
 
     python standin.py ROLE --cluster-file … --id … --incarnation … [--listen-fd 7]
     python standin.py zygote --cluster-file … --pool … --fd 7
 
-$STANDIN (from the pool's env), else the file `fault` in the working folder as it is when the interpreter starts, is
-what goes wrong: `deaf` obeys nothing, `mute` never says READY, `dies` ends at once with status 3, `import-fails` is a
-zygote that cannot import, `spawns` starts a child of its own and forgets it, `idle` is a worker that has done no jobs.
+$STANDIN (from the pool's env), else the file `fault` (or `fault.ROLE`) in the working folder as it is when the
+interpreter starts, is what goes wrong: `deaf` obeys nothing, `mute` never says READY, `dies` ends at once with status
+3, `import-fails` is a zygote that cannot import, `spawns` starts a child of its own and forgets it, `idle` is a worker
+that has done no jobs, `dumb` is a recorder that answers no question, `full` one that cannot write.
 """
 
 from __future__ import annotations
@@ -23,10 +25,13 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from primectl.config.topology import ClusterFile
+from primectl.config.topology import JOURNAL, ClusterFile
 from primectl.control.report import Reporter
+from primectl.control.sockets import open_socket, receive
 from primectl.server.lend import lend
-from primectl.wire.control import Drain, KillNow, Lend, Reread, Resume, Retire
+from primectl.wire import frames
+from primectl.wire.control import Drain, KillNow, Lend, Refusal, Reply, Reread, Resume, Retire
+from primectl.wire.journal import EntryQuery, Requests, RequestsQuery, Row
 from primectl.wire.stats import (
     Acknowledged,
     ProxySample,
@@ -41,8 +46,8 @@ from primectl.wire.zygote import PACKET_LIMIT, Birth, Forked, Imported, ImportFa
 SAMPLE_S = 0.25
 
 
-FAULT = Path("fault")
-_FROM_THE_START = FAULT.read_text() if FAULT.exists() else ""
+_FAULTS = [file for file in (Path("fault"), Path(f"fault.{sys.argv[1]}")) if file.exists()]
+_FROM_THE_START = _FAULTS[0].read_text() if _FAULTS else ""
 
 
 def fault() -> str:
@@ -82,11 +87,17 @@ def live(
     else:
         signal.signal(signal.SIGTERM, lambda *_: os.eventfd_write(asked, 1))
     pool = process.removeprefix("proxy.") if role is Role.PROXY else process.rpartition(".")[0]
-    reporter = Reporter(zmq.Context(), cluster.place, process, incarnation, role, pool)
+    context = zmq.Context()
+    reporter = Reporter(context, cluster.place, process, incarnation, role, pool)
     poller = zmq.Poller()
     poller.register(reporter.commands, zmq.POLLIN)
     poller.register(asked, zmq.POLLIN)
     drains = Drains()
+    archive = None
+    if role is Role.RECORDER:
+        archive = open_socket(context, zmq.ROUTER, queue=100)
+        archive.bind(cluster.place.endpoint(JOURNAL))
+        poller.register(archive, zmq.POLLIN)
     if listener is not None:
         listener.listen()
         poller.register(listener, zmq.POLLIN)
@@ -96,6 +107,8 @@ def live(
             continue
         if listener is not None:
             answer(listener)
+        if archive is not None and fault() != "dumb":
+            look_up(archive)
         for command in reporter.receive():
             if fault() == "deaf":
                 continue
@@ -141,6 +154,20 @@ def answer(listener: socket.socket) -> None:
             client.sendall(f"{os.getpid()}\n".encode())
 
 
+def look_up(archive: zmq.Socket[bytes]) -> None:
+    """Answer what is asked of the journal."""
+    for address, frame in receive(archive, 100):
+        asked = frames.control_request(frame)
+        if asked.path == "/requests":
+            query = frames.body(asked.body, RequestsQuery)
+            row = Row(id="0" * 16, time=1.0, method="GET", path="/", status=0, ms=1.0, problem=query.where)
+            reply = Reply(asked.id, 200, frames.raw(Requests([row] * query.last, 7)))
+        else:
+            what = f"no request {frames.body(asked.body, EntryQuery).id}"
+            reply = Reply(asked.id, 404, frames.raw(Refusal(what)))
+        archive.send_multipart([address, frames.encode(reply)])
+
+
 def leave(reporter: Reporter, role: Role) -> None:
     if role is Role.SERVER:
         reporter.publish(ServerSample(0, 0, 7, [0] * 6, [], True, {"finished": 4, "cancelled": 2}, True))
@@ -156,7 +183,8 @@ def sample(role: Role, drains: Drains) -> ServerSample | ProxySample | WorkerSam
         loads = [WorkerLoad(worker, 0, 0, draining=True) for worker in sorted(drains.workers)]
         return ProxySample(0, 0, 0.0, 7, 7, 0, 0, 0.1, [7], loads, {"handed_back": 3, "expired": 0}, drains.whole)
     if role is Role.RECORDER:
-        return RecorderSample(7, 4096, 7, 1.0, counters={"commits": 2})
+        trouble = "the disk is full" if fault() == "full" else ""
+        return RecorderSample(7, 4096, 7, 1.0, trouble=trouble, counters={"commits": 2})
     return WorkerSample(0 if fault() == "idle" else 7, 0, False)
 
 

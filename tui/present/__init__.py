@@ -6,6 +6,7 @@ trends     a history of ClusterSnapshots as points, and how fast queues grow
 tables     ClusterSnapshot -> rows, and which columns fit
 advice     the sentence that names the bottleneck; what a new size would change
 panels     the lines around the tables: status, servers, strips, events
+journal    what is wrong with recording, in a line
 picture    all that the feed has told so far, and how old it is
 tail       log lines: joining the asked-for tail to the live ones, matching
 """

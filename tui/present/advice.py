@@ -15,6 +15,7 @@ from msgspec import Struct
 from primectl.wire.stats import ClusterSnapshot, ClusterState, PoolSnapshot
 from tui.present import units
 from tui.present.clean import clean
+from tui.present.journal import STOPPED
 
 AIM = 0.9
 """Utilisation to size for: above it, waiting times of random arrivals grow without a bound."""
@@ -74,6 +75,7 @@ def advise(snapshot: ClusterSnapshot, growth: Mapping[str, float]) -> Advice:
                 *(_without_new_workers(pool) for pool in snapshot.pools),
                 *(_bottleneck(pool, growth.get(pool.name, 0.0)) for pool in by_pressure),
                 *(_with_failures(pool, snapshot) for pool in snapshot.pools),
+                _unrecorded(snapshot),
             )
             if advice
         ),
@@ -134,6 +136,12 @@ def _with_failures(pool: PoolSnapshot, snapshot: ClusterSnapshot) -> Advice | No
     cause = clean(failed[0].cause) if failed and failed[0].cause else ""
     who = clean(failed[0].id) if len(failed) == 1 else f"{pool.failed_workers} workers of {clean(pool.name)}"
     return Advice(f"{who} failed{': ' + cause if cause else '.'}", "3 workers", pool.name, urgent=True)
+
+
+def _unrecorded(snapshot: ClusterSnapshot) -> Advice | None:
+    if snapshot.journal.state != STOPPED:
+        return None
+    return Advice(f"Requests are not recorded: {clean(snapshot.journal.trouble)}.", urgent=True)
 
 
 def _pressure(pool: PoolSnapshot) -> tuple[float, int]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from primectl.wire.stats import ClusterSnapshot, ClusterState, Event, ProcessSnapshot
+from primectl.wire.stats import ClusterSnapshot, ClusterState, Event, ProcessSnapshot, Role
 from tui.present import units
 from tui.present.advice import Advice
 from tui.present.clean import cells, clean, cut
+from tui.present.journal import STOPPED
 from tui.present.picture import STALE_S, Picture
 from tui.present.tables import Line, Part, Tone, event_tone, legend, plain, pool_state, strip
 from tui.present.trends import spark
@@ -39,11 +40,11 @@ def rule(width: int, title: str = "", tone: Tone = Tone.DIM) -> Line:
 
 
 def alarms(picture: Picture) -> int:
-    """Pools and processes that are not as they should be."""
+    """Pools and processes that are not as they should be, and the journal."""
     growth = picture.trends.all_growth()
     pools = sum(pool_state(pool, growth.get(pool.name, 0.0)).alarming for pool in picture.snapshot.pools)
-    others = sum(not process.pool and process.state == "failed" for process in picture.snapshot.processes)
-    return pools + others
+    others = sum(process.role is Role.SERVER and process.state == "failed" for process in picture.snapshot.processes)
+    return pools + others + (picture.snapshot.journal.state == STOPPED)
 
 
 def freshness(age_s: float | None, waited_s: float) -> Part:
@@ -98,6 +99,11 @@ def front_lines(picture: Picture, width: int) -> list[Line]:
             facts.append((Part(f"   {number}xx ", Tone.DIM), Part(units.count(classes[number]), tone)))
     if front.dead_letters:
         facts.insert(2, (Part("   dead letters ", Tone.DIM), Part(units.count(front.dead_letters), Tone.BAD)))
+    journal = picture.snapshot.journal
+    if journal.state == STOPPED:
+        facts.insert(2, (Part("   journal ", Tone.DIM), Part("stopped", Tone.BAD)))
+    if journal.dropped:
+        facts.append((Part("   rows dropped ", Tone.DIM), Part(units.count(journal.dropped), Tone.WARN)))
     facts.append((Part("   answered ", Tone.DIM), Part(units.count(front.requests))))
     second = whole(facts, width)
     return [spread(tuple(first), (Part(history + " ", Tone.ACCENT),), width), second]

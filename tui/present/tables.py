@@ -467,8 +467,10 @@ _GOOD_WORDS = ("ready", "running", "scale", "adopt", "started", "resum")
 
 
 def event_tone(event: Event) -> Tone:
-    """How much an event should catch the eye, by its kind."""
+    """How much an event should catch the eye, by its kind; of those about the journal, the ones with a cause."""
     kind = event.kind.lower()
+    if kind == "journal":
+        return Tone.WARN if event.cause else Tone.GOOD
     for words, tone in ((_BAD_WORDS, Tone.BAD), (_WARN_WORDS, Tone.WARN), (_GOOD_WORDS, Tone.GOOD)):
         if any(word in kind for word in words):
             return tone

@@ -6,6 +6,7 @@ import json
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from primectl.cli import render
 from primectl.cli.kill import addressed, question
@@ -15,6 +16,7 @@ from primectl.wire.stats import (
     ClusterState,
     Event,
     FrontSnapshot,
+    JournalSnapshot,
     OperationSnapshot,
     PoolSnapshot,
     ProcessSnapshot,
@@ -77,6 +79,38 @@ def test_ps_for_people_has_aligned_tables_of_pools_and_processes() -> None:
     end_of_pid = processes[0].index("PID") + 3
     assert all(line[end_of_pid - 4 : end_of_pid].isdigit() for line in processes[1:])
     assert "\x1b" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("journal", "line"),
+    [
+        (JournalSnapshot(state="stopped", trouble="the disk is full"), "journal: not recording: the disk is full"),
+        (JournalSnapshot(state="recording", dropped=1204), "journal: 1,204 rows dropped"),
+        (JournalSnapshot(state="recording", dropped=1), "journal: 1 row dropped"),
+        (
+            JournalSnapshot(state="stopped", trouble="the recorder is silent", dropped=2),
+            "journal: not recording: the recorder is silent, 2 rows dropped",
+        ),
+    ],
+)
+def test_ps_says_in_a_line_what_is_wrong_with_the_journal(journal: JournalSnapshot, line: str) -> None:
+    assert render.ps_text(structs.replace(SNAPSHOT, journal=journal), colour=False).split("\n")[-1] == line
+
+
+@pytest.mark.parametrize("state", ["off", "starting", "recording"])
+def test_ps_says_nothing_of_a_journal_that_is_well(state: str) -> None:
+    well = JournalSnapshot(state=state, rows=12, left_out=3)
+    assert "journal" not in render.ps_text(structs.replace(SNAPSHOT, journal=well), colour=False)
+
+
+def test_ps_as_json_ends_with_the_journal() -> None:
+    journal = JournalSnapshot(state="recording", rows=12, rate=3.14159, size=4096, oldest=1_767_268_800.123456)
+    told = render.ps_object(structs.replace(SNAPSHOT, journal=journal))
+    assert list(told)[-1] == "journal"
+    assert told["journal"] == {
+        "state": "recording", "trouble": "", "rows": 12, "rate": 3.1, "size": 4096, "oldest": 1_767_268_800.123,
+        "dropped": 0, "left_out": 0,
+    }  # fmt: skip
 
 
 def test_ps_says_who_waits_who_has_failed_and_what_is_under_way() -> None:

@@ -5,6 +5,7 @@ from msgspec import Raw
 
 from primectl.wire import frames
 from primectl.wire.control import EventsQuery, Kill, Killed, LogsQuery, Refusal, Request, Scale, Stop, Stopped
+from primectl.wire.journal import EntryQuery, RequestsQuery
 from supervisor import api
 from supervisor.causes import cause_of, in_words
 
@@ -56,6 +57,9 @@ def test_orders_end_in_words():
         ("GET", "/events", None, EventsQuery()),
         ("GET", "/logs", LogsQuery("compute", 5), LogsQuery("compute", 5)),
         ("POST", "/scale", Scale("compute", "+1"), Scale("compute", "+1")),
+        ("GET", "/requests", None, RequestsQuery()),
+        ("GET", "/requests", RequestsQuery("x" * 500, since=1.9e9), RequestsQuery("x" * 500, since=1.9e9)),
+        ("GET", "/requests/entry", EntryQuery("beef"), EntryQuery("beef")),
         ("POST", "/stop", None, Stop()),
     ],
 )
@@ -84,6 +88,24 @@ def test_a_request_is_a_question_or_an_order(method, path, body, read):
             "/kill",
             bytes(frames.raw(Kill("x" * 500))),
             api.Refused(400, Refusal("target is 500 characters long", "POST /kill")),
+        ),
+        (
+            "GET",
+            "/requests",
+            bytes(frames.raw(RequestsQuery(after=-1))),
+            api.Refused(400, Refusal("after: expected a number that is not negative, got -1", "GET /requests")),
+        ),
+        (
+            "GET",
+            "/requests",
+            bytes(frames.raw(RequestsQuery(until=float("nan")))),
+            api.Refused(400, Refusal("until: expected seconds from 0 to 253402300799, got nan", "GET /requests")),
+        ),
+        (
+            "GET",
+            "/requests/entry",
+            b"\xc0",
+            api.Refused(400, Refusal("the body is missing", "GET /requests/entry", "Give id")),
         ),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from primectl.wire.stats import ClusterState, FrontSnapshot
+from primectl.wire.stats import ClusterState, FrontSnapshot, JournalSnapshot
 from tests.support.snapshots import a_cluster, a_pool, a_process
 from tui.present.advice import Advice, Estimate, advise, advise_in_silence, estimate, needed
 
@@ -55,6 +55,15 @@ def test_a_pool_without_workers_comes_before_everything():
     assert advise(a_cluster(down), {}).text == "down has no working worker."
     starting = a_pool("new", workers=2, busy=0, idle=0, starting=2)
     assert advise(a_cluster(starting), {}).text == "new has no worker yet, 2 are starting."
+
+
+def test_that_requests_are_not_recorded_comes_before_all_is_well_and_after_what_pools_lack():
+    journal = JournalSnapshot(state="stopped", trouble="the disk is full")
+    assert advise(a_cluster(a_pool(), journal=journal), {}) == Advice(
+        "Requests are not recorded: the disk is full.", urgent=True
+    )
+    assert advise(a_cluster(ROUTE, journal=journal), {"route": 14.0}).pool == "route"
+    assert not advise(a_cluster(a_pool(), journal=JournalSnapshot(state="starting")), {}).urgent
 
 
 def test_a_failed_worker_is_named_with_its_cause_cleaned():

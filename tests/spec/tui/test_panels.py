@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from primectl.wire.stats import ClusterState, EventPublished, LogLine, SnapshotPublished
+from primectl.wire.stats import ClusterState, EventPublished, JournalSnapshot, LogLine, Role, SnapshotPublished
 from tests.support.snapshots import NOON, a_cluster, a_pool, a_process, an_event
 from tui.present.advice import Advice
 from tui.present.charts import chart, round_up
@@ -86,6 +86,22 @@ def test_alarms_count_pools_and_other_processes_that_failed():
         )
     )
     assert alarms(picture) == 2
+
+
+def test_a_journal_that_is_stopped_is_an_alarm_and_a_fact_once():
+    journal = JournalSnapshot(state="stopped", trouble="the recorder has failed", dropped=1204)
+    recorder = a_process("recorder", role=Role.RECORDER, pool="", state="failed")
+    picture = a_picture(SnapshotPublished(a_cluster(a_pool(), processes=[recorder], journal=journal)))
+    assert alarms(picture) == 1
+    line = plain(front_lines(picture, 120)[1])
+    assert "journal stopped" in line
+    assert "rows dropped 1204" in line
+
+
+def test_a_journal_that_is_well_is_no_fact_of_the_servers():
+    picture = a_picture(SnapshotPublished(a_cluster(a_pool(), journal=JournalSnapshot(state="recording", rows=9))))
+    assert alarms(picture) == 0
+    assert "journal" not in plain(front_lines(picture, 160)[1])
 
 
 def test_before_any_data_no_figure_is_shown():
