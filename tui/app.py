@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from primectl.clock import Clock, SystemClock
-from primectl.errors import PrimectlError
+from primectl.errors import NotFound, PrimectlError
 from primectl.wire.control import (
     Drained,
     DrainOrder,
@@ -55,6 +56,11 @@ from tui.theme import NIGHT
 
 if TYPE_CHECKING:
     from primectl.config.topology import Place
+    from primectl.wire.journal import Row
+    from tui.present.entries import Entries
+    from tui.present.replays import Chosen, Wishes
+    from tui.present.runs import Run, RunBook
+    from tui.runs import Command
     from tui.screens.stop import Stopping
 
 PAINTS_A_SECOND = 4
@@ -65,6 +71,8 @@ LAST_LINES = 6
 SLACK_S = 10.0
 """How much longer a question waits for its answer than the supervisor may take over it."""
 LEAVE_AGAIN_S = 1.0
+PRIMECTL = (sys.executable, "-m", "primectl")
+"""The command line, for what it does on the console's behalf."""
 
 T = TypeVar("T")
 
@@ -87,8 +95,20 @@ class Console(App[str], inherit_bindings=False):
     AUTO_FOCUS = None
     COMMANDS = set()  # noqa: RUF012  as Textual declares it
 
-    def __init__(self, channel: Channel, cluster: str, notice: str = "", clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        cluster: str,
+        notice: str = "",
+        clock: Clock | None = None,
+        command: Sequence[str] = PRIMECTL,
+    ) -> None:
         super().__init__()
+        self._command = tuple(command)
+        self._commands: dict[int, Command] = {}
+        """The replays under way, by the number of the run."""
+        self._wishes: Wishes | None = None
+        """Of the last replay: the next one begins with them."""
         self._channel = channel
         self._cluster = cluster
         self._notice = notice
@@ -303,6 +323,16 @@ class Console(App[str], inherit_bindings=False):
                 from tui.screens.logs import LogsScreen
 
                 view = LogsScreen()
+            elif name == commands.REQUESTS:
+                from tui.screens.requests import RequestsScreen
+
+                view = RequestsScreen(now, self._entries)
+            elif name == commands.REQUEST:
+                from tui.screens.request import RequestScreen
+
+                view = RequestScreen(now, self._entries)
+            elif name in (commands.REPLAYS, commands.REPLAY, commands.DIFFERENCE):
+                view = self._replay_view(name)
             else:
                 from tui.screens.events import EventsScreen
 
@@ -311,7 +341,19 @@ class Console(App[str], inherit_bindings=False):
             self._views[name] = view
         return self._views[name]
 
+    def _replay_view(self, name: str) -> View:
+        from tui.screens.replays import DifferenceScreen, ReplayScreen, ReplaysScreen
+
+        if name == commands.REPLAYS:
+            return ReplaysScreen(self._clock.monotonic, self.runs)
+        if name == commands.REPLAY:
+            return ReplayScreen(self._clock.monotonic, self.runs)
+        return DifferenceScreen(self.runs)
+
     def on_screen_requested(self, message: messages.ScreenRequested) -> None:
+        if message.screen in commands.OWN_TARGETS:
+            self._go(message.screen, message.target)
+            return
         known = self.picture.snapshot
         pools = {pool.name for pool in known.pools}
         ids = {process.id for process in known.processes}
@@ -320,11 +362,14 @@ class Console(App[str], inherit_bindings=False):
         if target and self.picture.known and target not in allowed:
             self._refuse_unknown(target)
             return
+        self._go(message.screen, target)
+
+    def _go(self, screen: str, target: str) -> None:
         here = self._here()
-        if here == (message.screen, target):
+        if here == (screen, target):
             return
         self._trail.append(here)
-        self._show(message.screen, target)
+        self._show(screen, target)
 
     def on_last_screen_requested(self) -> None:
         self._trail.append(self._here())
@@ -391,6 +436,17 @@ class Console(App[str], inherit_bindings=False):
     def _leave(self) -> None:
         self.exit(self._farewell())
 
+    def end_replays(self) -> list[str]:
+        """End the replays that are under way, once the terminal is the operator's again; what to say of them."""
+        if not self._commands:
+            return []
+        from tui.present.runs import left_text
+        from tui.runs import end_all
+
+        going = self.runs.going
+        end_all(list(self._commands.values()))
+        return [left_text(run) for run in going]
+
     def _farewell(self) -> str:
         """What is true of the cluster at the moment of leaving."""
         name = clean(self._cluster)
@@ -399,6 +455,130 @@ class Console(App[str], inherit_bindings=False):
         if self._stopping is not None and not self._stopping.over:
             return f"Cluster {name} goes on stopping. See how far it is: primectl ps"
         return f"Cluster {name} keeps running. Come back: primectl tui   stop it: primectl down"
+
+    # --- recorded requests --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _entries(self) -> Entries:
+        from tui.present.entries import Entries
+
+        return Entries()
+
+    @cached_property
+    def runs(self) -> RunBook:
+        """The replays of this session."""
+        from tui.present.runs import RunBook
+
+        return RunBook()
+
+    def on_requests_wanted(self, message: messages.RequestsWanted) -> None:
+        from primectl.wire.journal import Requests
+
+        def arrived(answer: Requests | PrimectlError) -> None:
+            self._view(commands.REQUESTS).post_message(messages.RequestsArrived(message.query, answer))
+
+        self._ask("GET", "/requests", message.query, Requests, arrived, arrived)
+
+    def on_entry_wanted(self, message: messages.EntryWanted) -> None:
+        from primectl.wire.journal import Entry, EntryQuery
+
+        request = message.request
+
+        def arrived(answer: Entry) -> None:
+            self._entries.answered(request, answer)
+            self._tick()
+
+        def failed(error: PrimectlError) -> None:
+            gone = f"{request} is not in the journal (any more)" if isinstance(error, NotFound) else str(error)
+            self._entries.refused(request, gone)
+            self._tick()
+
+        self._ask("GET", "/requests/entry", EntryQuery(request), Entry, arrived, failed)
+
+    # --- replays ------------------------------------------------------------------------------------------------------
+
+    def on_replay_requested(self, message: messages.ReplayRequested) -> None:
+        from tui.present.replays import Chosen, Wishes
+        from tui.screens.replay import ReplayDialog
+
+        chosen = Chosen(message.requests, self._rows_of(message.requests))
+        dialog = ReplayDialog(chosen, self._wishes or Wishes(), self.picture.snapshot)
+        self.push_screen(dialog, partial(self._replay, chosen))
+        self._tick()
+
+    def _rows_of(self, requests: tuple[str, ...]) -> tuple[Row, ...]:
+        """What the list knows of these requests."""
+        from tui.screens.requests import RequestsScreen
+
+        view = self._views.get(commands.REQUESTS)
+        found = [view.requests.of_id(each) for each in requests] if isinstance(view, RequestsScreen) else []
+        known = {entry.row.id: entry.row for each in requests if (entry := self._entries.entry(each)) is not None}
+        rows = {row.id: row for row in found if row is not None}
+        return tuple((known | rows)[each] for each in requests if each in rows or each in known)
+
+    def _replay(self, chosen: Chosen, wishes: Wishes | None) -> None:
+        if wishes is None:
+            return
+        from tui.present.replays import argv, command_line
+        from tui.runs import Command
+
+        self._wishes = wishes
+        run = self.runs.begin(len(chosen.ids), command_line(wishes, chosen), self._clock.wall())
+
+        def heard(line: str) -> None:
+            self.post_message(Delivered(partial(run.heard, line)))
+
+        def ended(code: int, output: bytes, too_long: bool) -> None:
+            self.post_message(Delivered(partial(self._replay_ended, run, code, output, too_long)))
+
+        try:
+            self._commands[run.number] = Command(self._replay_argv(argv(wishes, chosen)), heard, ended)
+        except (OSError, ValueError) as error:
+            # ValueError: an id with a NUL in it, which no command line can carry.
+            run.lost(f"cannot start it: {error}")
+            self._say(f"replay {run.number} cannot be started: {error}", bad=True)
+        self._go(commands.REPLAY, str(run.number))
+
+    def _replay_argv(self, argv: Sequence[str]) -> list[str]:
+        verb, *rest = argv
+        return [*self._command, verb, "-c", self._cluster, "--json", "--progress", "json", *rest]
+
+    def _replay_ended(self, run: Run, code: int, output: bytes, too_long: bool) -> None:
+        from tui.present.runs import State, ended_text
+
+        self._commands.pop(run.number, None)
+        run.ended(code, output, too_long)
+        self._say(ended_text(run), bad=run.state is State.FAILED)
+        self._tick()
+
+    def on_run_stop_requested(self, message: messages.RunStopRequested) -> None:
+        run = self.runs.run(message.run)
+        if run is None or run.over:
+            self._say("that replay is over already", bad=True)
+            return
+        run.stop_asked()
+        self._commands[run.number].stop()
+        self._tick()
+
+    def on_dry_run_requested(self, message: messages.DryRunRequested) -> None:
+        from tui.present.replays import dry_text
+        from tui.runs import Command
+
+        said: list[str] = []
+
+        def told(text: str) -> None:
+            from tui.screens.replay import ReplayDialog
+
+            if isinstance(self.screen, ReplayDialog):
+                self.screen.told(text)
+
+        def ended(code: int, output: bytes, too_long: bool) -> None:
+            self.post_message(Delivered(partial(told, dry_text(output, said[-1:]))))
+
+        try:
+            Command(self._replay_argv([*message.argv[:1], "--dry-run", *message.argv[1:]]), said.append, ended)
+        except (OSError, ValueError) as error:
+            told(f"cannot start it: {error}")
 
     # --- orders to the cluster ----------------------------------------------------------------------------------------
 
@@ -624,7 +804,11 @@ def run(place: Place, notice: str = "") -> int:
 
 def operate(console: Console) -> int:
     """Run a console to its end, and say what is true of the cluster on the terminal that is the operator's again."""
-    farewell = console.run()
+    try:
+        farewell = console.run()
+    finally:
+        for line in console.end_replays():
+            print(line)  # noqa: T201
     if farewell:
         print(farewell)  # noqa: T201
     return console.return_code or 0

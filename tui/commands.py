@@ -22,6 +22,14 @@ OVERVIEW = "overview"
 WORKERS = "workers"
 LOGS = "logs"
 EVENTS = "events"
+REQUESTS = "requests"
+REQUEST = "request"
+REPLAYS = "replays"
+REPLAY = "replay"
+DIFFERENCE = "difference"
+
+OWN_TARGETS = frozenset({REQUESTS, REQUEST, REPLAYS, REPLAY, DIFFERENCE})
+"""Screens that are about something else than a pool or a process."""
 
 FORBIDDEN_KEYS = frozenset(
     {"ctrl+a", "ctrl+b", "ctrl+h", "ctrl+i", "ctrl+j", "ctrl+k", "ctrl+m", "ctrl+q", "ctrl+z", "f2", "f9", "f10", "f11"}
@@ -46,6 +54,10 @@ class Aim(NamedTuple):
     process: str = ""
     gone: str = ""
     """What was under the cursor and is there no more."""
+    requests: tuple[str, ...] = ()
+    """Ids of the marked requests, else of the one under the cursor."""
+    run: str = ""
+    """The number of a replay."""
 
     @property
     def target(self) -> str:
@@ -59,8 +71,9 @@ class Command(NamedTuple):
     """One thing that an operator can do. `order` makes the message from the aim and, after `:`, the words that follow.
 
     `takes` names what the words are, for completion: pool, target (all, a pool or a process), drainable (a pool or a
-    worker), size. `hint` is the label at the bottom of the screen, "" for none. `cli` is the same on the command line,
-    with {pool} and {target} filled in.
+    worker), size, requests (ids, any number), filter (all that follows, as it was typed). `hint` is the label at the
+    bottom of the screen, "" for none. `cli` is the same on the command line, with {pool}, {target} and {requests}
+    filled in.
     """
 
     id: str
@@ -132,14 +145,38 @@ def _nothing_there(aim: Aim, what: str) -> str:
     return f"no {what} is under the cursor; put it there, or type its name after the command"
 
 
+def _replay(aim: Aim, words: Words) -> Order:
+    """The requests that were typed by their ids, else those that are marked, else the one under the cursor."""
+    if any(word.startswith("-") for word in words):
+        return messages.Refused("replay takes ids here; a dialog asks for the rest")
+    chosen = tuple(words) or aim.requests
+    return messages.ReplayRequested(chosen) if chosen else messages.Refused(_nothing_there(aim, "request"))
+
+
+def _stop_run(aim: Aim, words: Words) -> Order:
+    return messages.RunStopRequested(aim.run) if aim.run else messages.Refused(_nothing_there(aim, "replay"))
+
+
+def _requests(aim: Aim, words: Words) -> Order:
+    """`requests`, `requests status>=500 or ms>1000`, and with `--where` as on the command line."""
+    text = _first(words).strip()
+    if text.startswith("--where"):
+        try:
+            text = " ".join(shlex.split(text.removeprefix("--where").removeprefix("=")))
+        except ValueError as error:
+            return messages.Refused(f"{clean(text)}: {error}")
+    return messages.ScreenRequested(REQUESTS, text)
+
+
 TABLES = (OVERVIEW, WORKERS, EVENTS)
+SORTED = (*TABLES, REQUESTS, REPLAYS, REPLAY)
 GO, LOOK, ACT, LOG, OUT = "Go", "Look", "Act", "Logs", "Out"
 
 COMMANDS: tuple[Command, ...] = (
     # Go
     Command(
         "open", "Open what is under the cursor", lambda aim, words: messages.Opened(), ("enter",),
-        screens=(OVERVIEW, WORKERS), hint="open", group=GO,
+        screens=(OVERVIEW, WORKERS, REQUESTS, REPLAYS, REPLAY), hint="open", group=GO,
     ),
     Command(
         "overview", "Overview: pools, queues, advice", lambda aim, words: messages.ScreenRequested(OVERVIEW), ("1",),
@@ -149,6 +186,14 @@ COMMANDS: tuple[Command, ...] = (
         "workers", "Workers, of all pools or of one",
         lambda aim, words: messages.ScreenRequested(WORKERS, _first(words)), ("3",),
         ("workers",), takes=("pool",), cli="primectl ps", group=GO, hint="workers",
+    ),
+    Command(
+        "requests", "Requests that were recorded; those that fit", _requests, ("4",), ("requests",),
+        takes=("filter",), cli="primectl requests", hint="requests", group=GO,
+    ),
+    Command(
+        "replays", "Replays of this session, and what they found",
+        lambda aim, words: messages.ScreenRequested(REPLAYS), ("5",), ("replays",), hint="replays", group=GO,
     ),
     Command(
         "logs", "Logs, of all processes or of some",
@@ -192,6 +237,14 @@ COMMANDS: tuple[Command, ...] = (
         (OVERVIEW, WORKERS), ("drainable",), "primectl resume {target}", "", ACT, Danger.ASKS,
     ),
     Command(
+        "replay", "Replay: send the marked requests again", _replay, ("r",), ("replay",),
+        (REQUESTS, REQUEST), ("requests",), "primectl replay {requests}", "replay", ACT, Danger.LISTS,
+    ),
+    Command(
+        "stop-replay", "Stop a replay; its report so far comes", _stop_run, ("s",), ("stop-replay",),
+        (REPLAYS, REPLAY), hint="stop", group=ACT,
+    ),
+    Command(
         "stop", "Stop the cluster, cleanly", lambda aim, words: messages.StopRequested(), ("X",), ("down", "stop"),
         cli="primectl down", hint="stop", group=ACT, danger=Danger.NAMES,
     ),
@@ -209,17 +262,33 @@ COMMANDS: tuple[Command, ...] = (
             group=LOOK),
     Command(
         "filter", "Show only rows with a text", lambda aim, words: messages.BarRequested("/"), ("/",),
-        screens=TABLES, hint="filter", group=LOOK,
+        screens=(*TABLES, REPLAYS, REPLAY), hint="filter", group=LOOK,
     ),
+    Command(
+        "where", "Show only requests that fit a filter", lambda aim, words: messages.BarRequested("/"), ("/",),
+        screens=(REQUESTS,), cli="primectl requests --where FILTER", hint="filter", group=LOOK,
+    ),
+    Command("faults", "Only requests that failed", lambda aim, words: messages.FaultsToggled(), ("!",),
+            screens=(REQUESTS,), hint="faults", group=LOOK),
+    Command("mark", "Mark the request, or take the mark away", lambda aim, words: messages.MarkToggled(), ("space",),
+            screens=(REQUESTS,), hint="mark", group=LOOK),
+    Command("mark-all", "Mark all that are shown, or none", lambda aim, words: messages.MarkToggled(all_rows=True),
+            ("*",), screens=(REQUESTS,), group=LOOK),
+    Command("diff", "The answer then and now", lambda aim, words: messages.Opened(), ("D",),
+            screens=(REPLAY,), hint="diff", group=LOOK),
+    Command("next-result", "The next result", lambda aim, words: messages.NeighbourRequested(1), ("j", "n"),
+            screens=(DIFFERENCE,), hint="next", group=LOOK),
+    Command("previous-result", "The result before", lambda aim, words: messages.NeighbourRequested(-1), ("k", "N"),
+            screens=(DIFFERENCE,), hint="previous", group=LOOK),
     Command("sort-left", "Sort by the column to the left", lambda aim, words: messages.SortMoved(-1), ("<",),
-            screens=TABLES, group=LOOK),
+            screens=SORTED, group=LOOK),
     Command("sort-right", "Sort by the column to the right", lambda aim, words: messages.SortMoved(1), (">",),
-            screens=TABLES, group=LOOK),
+            screens=SORTED, group=LOOK),
     Command("sort-turn", "Turn the order round", lambda aim, words: messages.SortMoved(0), ("O",),
-            screens=TABLES, group=LOOK),
+            screens=SORTED, group=LOOK),
     # Logs
-    Command("follow", "Follow the newest line, or stay", lambda aim, words: messages.FollowToggled(), ("f",),
-            screens=(LOGS,), hint="follow", group=LOG),
+    Command("follow", "Follow the newest, or stay", lambda aim, words: messages.FollowToggled(), ("f",),
+            screens=(LOGS, REQUESTS), hint="follow", group=LOG),
     Command("search", "Mark lines with a text", lambda aim, words: messages.BarRequested("/"), ("/",),
             screens=(LOGS,), hint="search", group=LOG),
     Command("next-match", "To the next match", lambda aim, words: messages.MatchRequested(1), ("n",),
@@ -255,17 +324,33 @@ BY_ID = {command.id: command for command in COMMANDS}
 BY_WORD = {word: command for command in COMMANDS for word in command.words}
 
 
+def keys_on(command: Command, screen: str) -> tuple[str, ...]:
+    """The keys of a command on a screen: one that the screen has for something of its own is not the general one."""
+    if command.screens:
+        return command.keys
+    own = {key for other in COMMANDS if other.screens and other.on(screen) for key in other.keys}
+    return tuple(key for key in command.keys if key not in own)
+
+
 def bindings(screen: str) -> list[BindingType]:
     """The keys of a screen."""
     return [
-        Binding(",".join(_key(key) for key in command.keys), f"app.press('{command.id}')", command.title, show=False)
+        Binding(",".join(_key(key) for key in keys), f"app.press('{command.id}')", command.title, show=False)
         for command in COMMANDS
-        if command.keys and command.on(screen)
+        if command.on(screen) and (keys := keys_on(command, screen))
     ]
 
 
 _KEY_NAMES = {",": "comma"}
-_LABELS = {"enter": "⏎", "escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn", "question_mark": "?", "f1": "F1"}
+_LABELS = {
+    "enter": "⏎",
+    "escape": "Esc",
+    "space": "Space",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "question_mark": "?",
+    "f1": "F1",
+}
 _LABELS |= {
     "tab": "Tab",
     "shift+tab": "⇧Tab",
@@ -287,8 +372,9 @@ def label(key: str) -> str:
     return _LABELS.get(key, key.replace("ctrl+", "^"))
 
 
-HINTED = ("open", "scale", "kill", "follow", "search", "next-match", "only-matches", "wrap", "logs-here",
-          "filter", "stop", "bar", "help", "back", "drain", "workers", "events")  # fmt: skip
+HINTED = ("open", "replay", "diff", "stop-replay", "next-result", "previous-result", "mark", "scale", "kill", "follow",
+          "search", "next-match", "only-matches", "wrap", "logs-here", "filter", "where", "faults", "requests",
+          "stop", "bar", "help", "back", "drain", "workers", "replays", "events")  # fmt: skip
 """What the bottom line offers, the most useful first: what has no room is left out from the end."""
 
 
@@ -300,6 +386,10 @@ def hints(screen: str) -> list[tuple[str, str, str]]:
 
 def order_of(line: str, aim: Aim) -> Order:
     """What a line after `:` asks for. What cannot be understood is refused with what could have been meant."""
+    head, _, rest_of_line = line.removeprefix(":").strip().removeprefix("primectl ").strip().partition(" ")
+    if head in BY_WORD and BY_WORD[head].takes == ("filter",):
+        # Quotes in a filter are the filter's own.
+        return BY_WORD[head].order(aim, [rest_of_line])
     try:
         words = shlex.split(line.removeprefix(":").strip())
     except ValueError as error:
@@ -314,7 +404,7 @@ def order_of(line: str, aim: Aim) -> Order:
         hint = f"; did you mean {near[0]}?" if near else "; ? lists what there is"
         return messages.Refused(f"there is no command {clean(words[0])!r}{hint}")
     rest = [word for word in words[1:] if word not in ("-f", "--yes")]
-    if len(rest) > len(command.takes):
+    if len(rest) > len(command.takes) and command.takes != ("requests",):
         return messages.Refused(f"{words[0]} does not take {clean(rest[len(command.takes)])!r}")
     return command.order(aim, rest)
 
@@ -343,9 +433,17 @@ def _offers(kind: str, names: Names) -> Iterable[str]:
             return ()
 
 
+REQUESTS_SHOWN = 3
+"""Of the ids in a command line that is only shown."""
+
+
 def cli_line(command: Command, aim: Aim) -> str:
     """The same on the command line, about what is under the cursor."""
-    return command.cli.format(pool=clean(aim.pool) or "POOL", target=clean(aim.target) or "TARGET")
+    requests = " ".join(clean(each) for each in aim.requests[:REQUESTS_SHOWN])
+    more = " …" if len(aim.requests) > REQUESTS_SHOWN else ""
+    return command.cli.format(
+        pool=clean(aim.pool) or "POOL", target=clean(aim.target) or "TARGET", requests=requests + more or "ID"
+    )
 
 
 def key_table() -> str:

@@ -5,9 +5,15 @@ Requests name what was under the cursor when the key was pressed, never "the cur
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.message import Message
 
 from primectl.wire.stats import LogLine
+
+if TYPE_CHECKING:
+    from primectl.errors import PrimectlError
+    from primectl.wire.journal import Entry, Requests, RequestsQuery
 
 
 class Order(Message):
@@ -81,6 +87,22 @@ class ResumeRequested(Order):
 
 class StopRequested(Order):
     """Stop the whole cluster, cleanly."""
+
+
+class ReplayRequested(Order):
+    """Send the recorded requests with these ids again; a dialog shows the plan."""
+
+    def __init__(self, requests: tuple[str, ...]) -> None:
+        super().__init__()
+        self.requests = requests
+
+
+class RunStopRequested(Order):
+    """No more of a replay is sent; its report so far comes. `run` is its number in this session."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self.run = run
 
 
 class BackRequested(Order):
@@ -177,7 +199,7 @@ class LogsOfCursorRequested(Order):
 
 
 class FollowToggled(Order):
-    """Logs: keep to the newest line, or stay."""
+    """Logs and requests: keep to the newest, or stay."""
 
 
 class OnlyMatchesToggled(Order):
@@ -198,6 +220,26 @@ class MatchRequested(Order):
 
 class Shifted(Order):
     """Logs: look further right or left along long lines."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__()
+        self.by = by
+
+
+class FaultsToggled(Order):
+    """Requests: only those that failed, or all."""
+
+
+class MarkToggled(Order):
+    """Mark the row under the cursor or take its mark away; `all_rows` those that are shown."""
+
+    def __init__(self, all_rows: bool = False) -> None:
+        super().__init__()
+        self.all_rows = all_rows
+
+
+class NeighbourRequested(Order):
+    """Differences: to the next (1) or previous (-1) result."""
 
     def __init__(self, by: int) -> None:
         super().__init__()
@@ -246,3 +288,48 @@ class LogsArrived(Message):
         self.skipped = skipped
         self.tail = tail
         self.target = target
+
+
+# --- about recorded requests ------------------------------------------------------------------------------------------
+
+
+class RequestsWanted(Message):
+    """The list wants an answer to this."""
+
+    def __init__(self, query: RequestsQuery) -> None:
+        super().__init__()
+        self.query = query
+
+
+class RequestsArrived(Message):
+    """The answer to a question of the list, or why there is none."""
+
+    def __init__(self, query: RequestsQuery, answer: Requests | PrimectlError) -> None:
+        super().__init__()
+        self.query = query
+        self.answer = answer
+
+
+class EntryWanted(Message):
+    """A screen wants all of the request with this id."""
+
+    def __init__(self, request: str) -> None:
+        super().__init__()
+        self.request = request
+
+
+class EntryArrived(Message):
+    """All of a request, or why it is not to be had."""
+
+    def __init__(self, request: str, answer: Entry | PrimectlError) -> None:
+        super().__init__()
+        self.request = request
+        self.answer = answer
+
+
+class DryRunRequested(Message):
+    """The plan dialog wants to know what its plan comes to; `argv` follows `primectl`."""
+
+    def __init__(self, argv: list[str]) -> None:
+        super().__init__()
+        self.argv = argv

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from primectl.errors import PrimectlError
 from primectl.wire.control import Events, Logs, Progress
+from primectl.wire.journal import Requests
 from primectl.wire.stats import (
     ClusterSnapshot,
     Event,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 NARROW = (80, 24)
 WIDE = (160, 50)
+SMALL = (60, 15)
+FAKE_REPLAY = (sys.executable, "-m", "tests.screens.fake_replay")
 
 
 class StageClock:
@@ -78,7 +82,7 @@ class StageChannel:
     def __init__(self) -> None:
         self.asks: list[tuple[str, str, Struct | None]] = []
         self.feeds: list[StageFeed] = []
-        self.answers: dict[str, Any] = {"/events": Events([]), "/logs": Logs([])}
+        self.answers: dict[str, Any] = {"/events": Events([]), "/logs": Logs([]), "/requests": Requests([])}
         self.hold = threading.Event()
         """Cleared, every POST waits before it is answered."""
         self.hold.set()
@@ -199,6 +203,7 @@ class Stage:
 
 
 _KEYS = {" ": "space", "/": "slash", ":": "colon", "+": "plus", "-": "minus", "=": "equals_sign", "?": "question_mark"}
+_KEYS |= {"'": "apostrophe", "~": "tilde", "!": "exclamation_mark", "*": "asterisk", ",": "comma"}
 _KEYS |= {".": "full_stop", "&": "ampersand", "<": "less_than_sign", ">": "greater_than_sign", "_": "underscore"}
 
 
@@ -208,7 +213,7 @@ async def a_stage(
 ) -> AsyncIterator[Stage]:
     """The console, at work on a cluster; `empty` before any data has come."""
     channel, clock = StageChannel(), StageClock()
-    console = Console(channel, "prime", notice, clock)
+    console = Console(channel, "prime", notice, clock, FAKE_REPLAY)
     async with console.run_test(size=size, notifications=True) as pilot:
         stage = Stage(console, channel, clock, pilot)
         await stage.until(lambda: bool(channel.feeds), "the console listens")

@@ -13,21 +13,25 @@ from tui import commands, messages
 from tui.commands import COMMANDS, FORBIDDEN_KEYS, Aim, Danger, Names, complete, order_of
 from tui.screens.confirm import DrainDialog, KillDialog, RestartDialog, ResumeDialog
 from tui.screens.help import HelpScreen, help_rows
+from tui.screens.replay import ReplayDialog
 from tui.screens.scale import ScaleDialog
 from tui.screens.stop import StopDialog
 
-SCREENS = (commands.OVERVIEW, commands.WORKERS, commands.LOGS, commands.EVENTS)
+SCREENS = (
+    commands.OVERVIEW, commands.WORKERS, commands.LOGS, commands.EVENTS, commands.REQUESTS, commands.REQUEST,
+    commands.REPLAYS, commands.REPLAY, commands.DIFFERENCE,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_no_key_is_bound_twice_on_a_screen_and_none_is_forbidden(screen: str):
-    keys = [key for command in COMMANDS if command.on(screen) for key in command.keys]
+    keys = [key for command in COMMANDS if command.on(screen) for key in commands.keys_on(command, screen)]
     assert len(keys) == len(set(keys))
     assert not set(keys) & FORBIDDEN_KEYS
     assert not any(key.startswith("alt+") for key in keys)
 
 
-DIALOGS = [ScaleDialog, KillDialog, RestartDialog, DrainDialog, ResumeDialog, StopDialog, HelpScreen]
+DIALOGS = [ScaleDialog, KillDialog, RestartDialog, DrainDialog, ResumeDialog, StopDialog, ReplayDialog, HelpScreen]
 
 
 @pytest.mark.parametrize("dialog", DIALOGS)
@@ -53,7 +57,7 @@ def test_what_loses_something_has_a_dialog_and_a_command_line():
     dangerous = {command.id: command.danger for command in COMMANDS if command.danger}
     assert dangerous == {
         "scale": Danger.ASKS, "restart": Danger.ASKS, "reload": Danger.ASKS, "drain": Danger.ASKS,
-        "resume": Danger.ASKS, "kill": Danger.NAMES, "stop": Danger.NAMES,
+        "resume": Danger.ASKS, "replay": Danger.LISTS, "kill": Danger.NAMES, "stop": Danger.NAMES,
     }  # fmt: skip
     assert all(command.cli for command in COMMANDS if command.danger)
 
@@ -87,6 +91,10 @@ def test_scale_is_understood_in_every_form_of_the_command_line(line: str, pool: 
         ("kill 'a", "No closing quotation"),
         ("kill", "no pool or process is under the cursor"),
         ("", "type a command"),
+        ("replay", "no request is under the cursor"),
+        ("replay 1a2f --to http://x", "replay takes ids here"),
+        ("requests --where 'x", "No closing quotation"),
+        ("stop-replay", "no replay is under the cursor"),
         ("\x1b[2J", "␛[2J"),
     ],
 )
@@ -103,6 +111,10 @@ def test_what_cannot_be_understood_is_refused_with_what_to_do(line: str, why: st
         ("pools", messages.ScreenRequested, ("overview", "")),
         ("logs -f compute.1", messages.ScreenRequested, ("logs", "compute.1")),
         ("events", messages.ScreenRequested, ("events", "")),
+        ("requests", messages.ScreenRequested, ("requests", "")),
+        ("requests path~'a b' or ms>5", messages.ScreenRequested, ("requests", "path~'a b' or ms>5")),
+        ("primectl requests --where 'ms>5'", messages.ScreenRequested, ("requests", "ms>5")),
+        ("replays", messages.ScreenRequested, ("replays", "")),
     ],
 )
 def test_words_open_screens(line: str, kind: type[messages.ScreenRequested], about: tuple[str, str]):
@@ -123,7 +135,7 @@ def test_other_words_of_the_command_line_are_understood():
 
 def test_completion_offers_words_then_names():
     names = Names(("compute", "parse"), ("compute.1", "server.1"))
-    assert complete("s", names) == ["scale", "stop"]
+    assert complete("s", names) == ["scale", "stop", "stop-replay"]
     assert complete("scale co", names) == ["scale compute"]
     assert complete("kill compute", names) == ["kill compute", "kill compute.1"]
     assert complete("kill a", names) == ["kill all"]

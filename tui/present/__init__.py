@@ -9,4 +9,9 @@ panels     the lines around the tables: status, servers, strips, events
 journal    what is wrong with recording, in a line
 picture    all that the feed has told so far, and how old it is
 tail       log lines: joining the asked-for tail to the live ones, matching
+requests   recorded requests: what to ask next, marks, rows
+entries    one recorded request, in short and whole
+replays    the plan of a replay: what is sent, how fast, by which command
+runs       replays of this session: how far they are, what they found
+differences  a result of a replay: then beside now
 """

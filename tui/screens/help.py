@@ -76,7 +76,13 @@ def help_rows(aim: Aim) -> list[Row]:
         Row(
             command.id,
             (
-                Cell((Part("  ".join(commands.label(key) for key in command.keys), Tone.ACCENT),)),
+                Cell(
+                    (
+                        Part(
+                            "  ".join(commands.label(key) for key in commands.keys_on(command, aim.screen)), Tone.ACCENT
+                        ),
+                    )
+                ),
                 Cell((Part(command.title), Part("  " + _DANGERS[command.danger], Tone.WARN))),
                 Cell((Part(", ".join(command.words), Tone.GOOD),)),
                 Cell((Part(commands.cli_line(command, aim), Tone.DIM),)),

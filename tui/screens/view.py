@@ -70,7 +70,7 @@ class View(Screen[None], inherit_bindings=False):
     SCREEN: ClassVar[str]
     HORIZONTAL_BREAKPOINTS = [(0, "-slim"), (60, "-usual"), (120, "-wide")]  # noqa: RUF012  as Textual declares them
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (4, "-low"), (16, "-normal"), (36, "-high")]  # noqa: RUF012
-    AUTO_FOCUS = "LiveTable, LogView"
+    AUTO_FOCUS = "LiveTable, LogView, TextView"
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,6 +96,10 @@ class View(Screen[None], inherit_bindings=False):
     def cli(self) -> str:
         """The command line that shows the same."""
         return commands.cli_line(commands.BY_ID[self.SCREEN], self.aim())
+
+    def about(self) -> str:
+        """What this screen is about, for the line at the bottom; "" for everything."""
+        return self.target
 
     def summary(self) -> str:
         """How much is shown, in what order: right of the crumbs."""
@@ -138,8 +142,8 @@ class View(Screen[None], inherit_bindings=False):
 
     def _crumbs(self, width: int) -> Line:
         crumbs = [Part(f" ‹{self.SCREEN}›", Tone.ACCENT)]
-        if self.target:
-            crumbs.append(Part(f" ‹{clean(self.target)}›", Tone.STRONG))
+        if about := self.about():
+            crumbs.append(Part(f" ‹{clean(about)}›", Tone.STRONG))
         return spread(tuple(crumbs), (Part(f"{clean(self.summary())} ", Tone.DIM),), width)
 
     def on_resize(self) -> None:
@@ -204,7 +208,7 @@ class View(Screen[None], inherit_bindings=False):
         """A filter works while it is typed."""
         message.stop()
         if message.prompt == "/":
-            self.post_message(FilterRequested(message.text))
+            self.looking_for(message.text)
 
     async def on_submitted(self, message: Submitted) -> None:
         message.stop()
@@ -220,9 +224,18 @@ class View(Screen[None], inherit_bindings=False):
             history.append(message.text)
             if message.prompt == ":":
                 self.post_message(commands.order_of(message.text, self.aim()))
-        elif message.prompt == "/" and not message.accepted:
-            self.post_message(FilterRequested(""))
+        if message.prompt == "/":
+            self.looked_for(message.text, message.accepted)
         self.call_after_refresh(self.repaint)
+
+    def looking_for(self, text: str) -> None:
+        """The bottom line holds this filter, and may change yet."""
+        self.post_message(FilterRequested(text))
+
+    def looked_for(self, text: str, accepted: bool) -> None:
+        """The bottom line was finished with this filter, or left."""
+        if not accepted:
+            self.post_message(FilterRequested(""))
 
 
 def _nothing(_: str) -> list[str]:

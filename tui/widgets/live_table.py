@@ -7,7 +7,7 @@ For the same reason rows keep their places for a while after each move.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from textual import events
 from textual.message import Message
@@ -56,6 +56,7 @@ class LiveTable(Lines, can_focus=True, inherit_bindings=False):
         self._backwards = False
         self._filter = ""
         self._moved_at = float("-inf")
+        self._marks: frozenset[str] = frozenset()
 
     # --- what others read ---------------------------------------------------------------------------------------------
 
@@ -99,6 +100,31 @@ class LiveTable(Lines, can_focus=True, inherit_bindings=False):
         self._by_id = {row.id: row for row in rows}
         self._arrange()
         self._paint()
+
+    def mark(self, rows: Collection[str]) -> None:
+        """These rows, by id, are marked by the operator."""
+        if self._marks != rows:
+            self._marks = frozenset(rows)
+            self._paint()
+
+    def rest_on_first(self) -> None:
+        """Put the cursor on the first row without holding the rows in their places: it is where new ones come."""
+        self._moved_at = float("-inf")
+        self._arrange()
+        if self._order and self._order[0] != self._cursor:
+            self._cursor = self._order[0]
+            self.post_message(self.CursorMoved(self))
+        self._paint()
+
+    @property
+    def on_first(self) -> bool:
+        """Whether the cursor is on the first row, or there is none."""
+        return not self._order or self._cursor == self._order[0]
+
+    @property
+    def sorted(self) -> bool:
+        """Whether the operator has chosen another order than the rows' own."""
+        return self._sort is not None or self._backwards
 
     def release(self) -> None:
         """Forget the cursor: the next rows are about something else, and it begins at the first of them."""
@@ -221,7 +247,8 @@ class LiveTable(Lines, can_focus=True, inherit_bindings=False):
         return tuple(parts)
 
     def _line(self, row: Row, slots: Sequence[Slot], at_cursor: bool) -> Line:
-        parts = [Part("▶ " if at_cursor else "  ", Tone.ACCENT)]
+        mark = "*" if row.id in self._marks else " "
+        parts = [Part("▶" if at_cursor else " ", Tone.ACCENT), Part(mark, Tone.WARN)]
         for place, slot in enumerate(slots):
             if place:
                 parts.append(Part(" "))
