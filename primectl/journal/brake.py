@@ -33,6 +33,8 @@ SILENT: Final = 20
 """So many in a row without an answer: the target does not answer."""
 UNREACHABLE: Final = 5
 """So many connections that fail before one was ever made: there is no target."""
+BLIND_S: Final = 5.0
+"""A brake on the cluster's figures is pulled when they are older: it would no longer hold."""
 
 _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "p99": {"": 1.0, "ms": 1.0, "s": 1000.0},
@@ -63,10 +65,11 @@ class Brake(Struct, frozen=True):
 
 
 class Figures(Struct, frozen=True):
-    """What a cluster says of itself: jobs in the queue of each pool, requests open."""
+    """What a cluster has last said of itself: jobs in the queue of each pool, requests open; `age_s` seconds ago."""
 
     queues: Mapping[str, int]
     in_flight: int = 0
+    age_s: float = 0.0
 
 
 def parse(text: str, option: str = "--stop-if") -> Brake:
@@ -137,6 +140,8 @@ class Brakes:
     def looked(self, lag_s: float, figures: Figures | None) -> str:
         """A few times a second: by how much sending is late, and what the cluster says, None if it is not asked."""
         for brake in self._brakes:
+            if brake.needs_cluster and figures is not None and figures.age_s > BLIND_S:
+                return f"{brake.text}: the cluster has not said anything for {figures.age_s:.0f} s"
             value = self._value(brake, lag_s, figures)
             if value is not None and brake.pulled_by(value):
                 return _stop(brake, f"{value:.0f}" if brake.field in OF_THE_CLUSTER else f"{value:.1f} ms")

@@ -15,7 +15,8 @@ import uvloop
 
 from primectl.errors import ConfigError
 from primectl.http.address import parse_address
-from primectl.http.client import AskingFailed, HttpClient, Pool, Question, trusting
+from primectl.http.answer import AskingFailed
+from primectl.http.client import HttpClient, Pool, Question, trusting
 from primectl.message import Response
 from tests.shell.http.serving import Answering, echo, serving
 

@@ -127,6 +127,13 @@ def test_what_the_cluster_says_pulls_a_brake(text: str, figures: Figures | None,
     assert Brakes([parse(text)]).looked(0.0, figures) == said
 
 
+def test_a_brake_whose_figures_have_not_come_for_long_is_pulled():
+    brakes = Brakes([parse("queue>50")])
+    assert brakes.looked(0.0, Figures({"a": 1}, age_s=4.9)) == ""
+    assert brakes.looked(0.0, Figures({"a": 1}, age_s=6.1)) == "queue>50: the cluster has not said anything for 6 s"
+    assert Brakes([parse("lag>50")]).looked(0.0, Figures({"a": 1}, age_s=99)) == ""
+
+
 def test_lag_pulls_a_brake():
     brakes = Brakes([parse("queue>5"), parse("lag>20ms")])
     assert brakes.looked(0.02, None) == ""
