@@ -26,7 +26,7 @@ And how it comes about:
 
 lives       how processes begin, become ready, leave and end
 adoption    the first moments of a supervisor that goes on with what one that died has left
-hearing     what is reported and seen
+hearing     what is reported and seen; `recording` how the journal does
 cluster     the whole; `output` what a turn of it comes to
 
 Shells, which perform and decide nothing:
@@ -35,7 +35,8 @@ run         the one loop; `python -m supervisor` starts it in the background, `a
 spawn       processes begin, get signals, end; `zygotes` forks the workers; `kernel` has what only Linux offers
 leftbehind  what handlers have started and left goes with their worker
 probe       processor time and memory of every process; `examine` who is silent, `stackfile` who cannot be asked, `oom`
-channel     commands, stats, feed, control: the four sockets; `api` reads `control`, `questions` answers in slices
+channel     commands, stats, feed, control: the four sockets; `api` reads `control`, `questions` answers in slices,
+            `archive` hands on to the recorder
 doors       which listening sockets servers get; `listen` binds, `lending` gets them back, `lastcall` ends them
 statefile   what the next supervisor finds; `keeping` keeps it, `adopt` reads what one that died has left
 runtime     the cluster's folders and files, and the lock; `sharing` lets workers of other users in

@@ -264,6 +264,10 @@ def missing_by(sample: RecorderSample | ServerSample) -> Missing:
     return Missing(0, sample.lost, sample.refused)
 
 
+def set_aside_by(sample: RecorderSample) -> int:
+    return sample.counters.get("set_aside", 0)
+
+
 class JournalFigures:
     """The journal as the recorder's samples tell it."""
 
@@ -272,6 +276,7 @@ class JournalFigures:
         self._last = RecorderSample(0, 0)
         self._carried = Missing()
         self._carried_left_out = 0
+        self._carried_set_aside = 0
 
     @property
     def sample(self) -> RecorderSample | None:
@@ -290,7 +295,13 @@ class JournalFigures:
         if self._window is not None:
             self._carried = self._carried.plus(missing_by(self._window.last))
             self._carried_left_out += self._window.last.left_out
+            self._carried_set_aside += set_aside_by(self._window.last)
         self._window = None
+
+    @property
+    def set_aside(self) -> int:
+        """Damaged journals in whose place a new one was begun, since the cluster's start."""
+        return self._carried_set_aside + (0 if self.sample is None else set_aside_by(self.sample))
 
     def missing(self, front: FrontFigures) -> Missing:
         """Since the cluster's start."""

@@ -122,6 +122,7 @@ AT_ONCE = "takes effect at once"
 SERVERS = "servers are replaced one after the other"
 LISTEN = "the new address is bound, servers are replaced, the old address is closed"
 STOP_AND_START = "Stop the cluster (`primectl down`) and start it with this file (`primectl up -d`)"
+RECORDER_KEY = ("journal", "enabled")
 IMPORT_PATH = "folder of the file"
 """Stands for a key: where handlers are imported from is given by where the file is."""
 
@@ -175,7 +176,7 @@ def plan(
             found.add(kind)
             if kind is C.FIXED:
                 fixed = fixed or f"{name}.{key}"
-            effect = _server_effect(kind, old, new)
+            effect = _recorder_effect(new) if (name, key) == RECORDER_KEY else _server_effect(kind, old, new)
             changes.append(PlannedChange(f"{name}.{key}", was, becomes, effect))
     moved = old_import_path != new_import_path
     if moved:
@@ -308,6 +309,10 @@ def _server_effect(kind: Concern, old: Config, new: Config) -> str:
             return SERVERS
         case _:
             return AT_ONCE
+
+
+def _recorder_effect(new: Config) -> str:
+    return "the recorder starts" if new.journal.enabled else "servers tell of no more requests, the recorder leaves"
 
 
 def _routes(old: Config, new: Config) -> Iterator[PlannedChange]:

@@ -9,7 +9,7 @@ more closely once a second (`Look` makes the shell do that), and judged by what 
                      works not     told of; its deadline and `kill_after` end it, or nobody has set that in motion
     runs no job      works         told of; replaced when a job waits for it
                      works not     replaced: nothing will ever wake it up
-    server, proxy    works         told of
+    any other        works         told of
                      works not     replaced
 
 The second way to be dead is a main thread that hangs between two jobs while the worker's watchdog is well and says so.
@@ -28,7 +28,7 @@ from supervisor.vitals import Finding
 LATE_S = 3.0
 """A process that is well reports each second. Silent for longer it is looked at."""
 UNRESPONSIVE_S = 10.0
-"""For servers and proxies; pools say it of their workers by `unresponsive_after`."""
+"""For servers, proxies and the recorder; pools say it of their workers by `unresponsive_after`."""
 
 
 class Verdict(NamedTuple):

@@ -18,7 +18,7 @@ from primectl.wire.stats import (
 )
 from supervisor import health, plan
 from supervisor.adoption import Adoption
-from supervisor.aggregate import is_sound, missing_by
+from supervisor.aggregate import is_sound
 from supervisor.applying import Applying
 from supervisor.books import Books
 from supervisor.drains import Draining
@@ -119,7 +119,7 @@ class Hearing:
         recorder.jobs, recorder.counters = sample.rows, sample.counters
         first = self._books.journal.sample is None
         if first and recorder.adopted:
-            self._recording.known(missing_by(sample))
+            self._recording.known(sample)
         self._books.journal.add(recorder.incarnation, sample, now)
         self._out.moved |= first  # a start may wait for that
 
@@ -154,7 +154,7 @@ class Hearing:
         if process.alive:
             if process.adopted and not self._books.front.knows(process.id):
                 self._told_dead_letters += sample.counters.get("dead_letters", 0)  # an earlier supervisor has told
-                self._recording.known(missing_by(sample))
+                self._recording.known(sample)
             self._books.front.add(process.id, process.incarnation, sample, now)
 
     def _heard_leaving(self, envelope: ReportEnvelope, sample: ServerSample) -> None:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from primectl.config.topology import RECORDER
 from primectl.wire.control import Refusal
-from primectl.wire.stats import JournalSnapshot
-from supervisor.aggregate import Missing
+from primectl.wire.stats import JournalSnapshot, RecorderSample, ServerSample
+from supervisor.aggregate import Missing, missing_by, set_aside_by
 from supervisor.books import Books
 from supervisor.lifecycle import READY
 from supervisor.lifecycle import ProcessState as S
@@ -30,7 +30,7 @@ CRASHES = 2
 SILENT_S = 3.0
 TELL_AGAIN_S = 60.0
 """Between two events about rows that were dropped, or about further troubles while nothing is recorded."""
-TROUBLE_LENGTH = 200
+TROUBLE_LENGTH = 300
 
 
 class Standing(NamedTuple):
@@ -50,15 +50,18 @@ class Recording:
         self._told = ""
         """The trouble that operators know of; empty while all is well."""
         self._told_at = 0.0
+        self._told_set_aside = 0
         self._told_missing = Missing()
         self._missing_told_at: float | None = None
 
     def begin(self, now: float) -> None:
         self._wait_until = now + PATIENCE_S
 
-    def known(self, missing: Missing) -> None:
-        """So much is missing by the first word of a process that was adopted: an earlier supervisor has told of it."""
-        self._told_missing = self._told_missing.plus(missing)
+    def known(self, sample: RecorderSample | ServerSample) -> None:
+        """The first word of a process that was adopted: an earlier supervisor has told of it."""
+        self._told_missing = self._told_missing.plus(missing_by(sample))
+        if isinstance(sample, RecorderSample):
+            self._told_set_aside += set_aside_by(sample)
 
     # --- how it stands ------------------------------------------------------------------------------------------------
 
@@ -124,6 +127,10 @@ class Recording:
             self._told = ""
             if state == RECORDING:
                 self._out.tell(JOURNAL, RECORDER, "requests are recorded again")
+        if self._books.journal.set_aside > self._told_set_aside:
+            self._told_set_aside = self._books.journal.set_aside
+            text = "the journal was damaged: it was set aside, and a new one begun; the recorder's log names it"
+            self._out.tell(JOURNAL, RECORDER, text, cause="the journal was damaged")
         missing = self._books.journal.missing(self._books.front)
         count = missing.since(self._told_missing)
         if count and (self._missing_told_at is None or now - self._missing_told_at >= TELL_AGAIN_S):

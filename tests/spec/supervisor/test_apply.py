@@ -150,6 +150,37 @@ def test_a_file_in_another_folder_reloads_every_pool_since_handlers_are_found_be
     assert found.reloading == ("compute", "encode")
 
 
+@pytest.mark.parametrize(
+    ("enabled", "row"),
+    [
+        (False, ("journal.enabled", "true", "false", "servers tell of no more requests, the recorder leaves")),
+        (True, ("journal.enabled", "false", "true", "the recorder starts")),
+    ],
+)
+def test_the_journal_is_switched_on_and_off_without_a_server_being_replaced(enabled, row):
+    old = structs.replace(CONFIG, journal=JournalConfig(enabled=not enabled))
+    found = plan(old, structs.replace(CONFIG, journal=JournalConfig(enabled=enabled)), TARGETS)
+    assert [(change.key, change.before, change.after, change.effect) for change in found.changes] == [row]
+    assert (found.servers, found.reloading, found.processes) == (False, (), False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "row"),
+    [
+        ({"keep": 60.0}, ("journal.keep", '"24h"', '"1m"')),
+        ({"max_size": 1 << 20}, ("journal.max_size", '"1GiB"', '"1MiB"')),
+        ({"max_body": 0}, ("journal.max_body", '"64KiB"', '"0B"')),
+        ({"sample": 0.1}, ("journal.sample", "1.0", "0.1")),
+        ({"redact_body": ("/card/*",)}, ("journal.redact_body", "[]", '["/card/*"]')),
+    ],
+)
+def test_what_is_recorded_takes_effect_at_once(changed, row):
+    found = plan(CONFIG, structs.replace(CONFIG, journal=JournalConfig(**changed)), TARGETS)
+    told = [(change.key, change.before, change.after, change.effect) for change in found.changes]
+    assert told == [(*row, "takes effect at once")]
+    assert (found.servers, found.reloading) == (False, ())
+
+
 def test_the_name_of_the_cluster_cannot_change():
     found = plan(CONFIG, structs.replace(CONFIG, cluster=ClusterConfig(name="other")), TARGETS)
     assert found.refusal is not None

@@ -360,6 +360,24 @@ def test_what_an_earlier_supervisor_has_told_is_not_told_again():
     assert world.told("journal")[0].startswith("3 rows dropped")
 
 
+def test_a_journal_that_was_set_aside_is_told_once_over_lives_and_supervisors():
+    world = a_running_world(CONFIG)
+    world.report("recorder", a_sample(counters={"set_aside": 1}))
+    world.pass_time(3.0)
+    assert [text.partition(":")[0] for text in world.told("journal")] == ["the journal was damaged"]
+    world.die("recorder", -signal.SIGKILL)
+    world.settle()
+    world.recorded = a_sample(counters={"set_aside": 1})
+    world.report("recorder", world.recorded)
+    world.pass_time(1.0)
+    assert len(world.told("journal")) == 2
+    world.supervisor_dies()
+    world.take_over()
+    world.settle()
+    world.pass_time(1.0)
+    assert len(world.told("journal")) == 2
+
+
 def test_a_recorder_that_is_silent_records_nothing_as_far_as_anybody_knows():
     world = a_running_world(CONFIG)
     world.pass_time(4.0)
