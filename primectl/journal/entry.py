@@ -372,8 +372,11 @@ def mark_of(asked: bytes) -> tuple[int, str] | None:
     return None
 
 
-def pages(server: str, clock: float, records: bytes, redacted: dict[int, list[str]], flags: int = 0) -> list[Page]:
-    """The records, as msgpack of a list of them, as pages: one for all, and one for each dead letter.
+def pages(
+    server: str, clock: float, records: bytes, redacted: dict[int, list[str]], flags: int = 0, skip: int = 0
+) -> list[Page]:
+    """The records, as msgpack of a list of them, as pages: one for all, and one for each dead letter. The first `skip`
+    are left out.
 
     Raises msgspec.MsgspecError for anything else.
     """
@@ -381,11 +384,12 @@ def pages(server: str, clock: float, records: bytes, redacted: dict[int, list[st
     marks = {}
     if _MARK in records.lower():
         marks = {place: mark for place, each in enumerate(told) if (mark := mark_of(each.asked)) is not None}
-    if not any(each.flags & DEAD for each in told):
+    if not skip and not any(each.flags & DEAD for each in told):
         return [Page(server, clock, _sealed(records, redacted), told, False, marks, flags)] if told else []
     raws = _raws(records)
-    living = [place for place, each in enumerate(told) if not each.flags & DEAD]
-    dead = [[place] for place, each in enumerate(told) if each.flags & DEAD]
+    new = range(skip, len(told))
+    living = [place for place in new if not told[place].flags & DEAD]
+    dead = [[place] for place in new if told[place].flags & DEAD]
     return [
         Page(
             server,

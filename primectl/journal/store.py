@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from primectl.errors import JournalDamaged, JournalError, JournalNewer
 from primectl.journal.entry import Page
+from primectl.journal.heard import RUNS_A_SERVER, Heard, Run
 
 VERSION = 1
 """Of the schema, in `PRAGMA user_version` and in `meta`."""
@@ -62,8 +63,6 @@ PAGES_A_STEP = 512
 MODE = 0o600
 FOLDER_MODE = 0o700
 PAGE = 4096
-RUNS_A_SERVER = 8
-"""Lives of a server of which the last number is kept."""
 _SHARES = 16
 """The log (WAL) may take this part of the journal's size."""
 _MOST_LOG = 8 << 20
@@ -97,19 +96,6 @@ _INSERT = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 _COUNT_DEAD = "SELECT count(*) FROM requests WHERE (flags & 129) = 1"
 _OLDEST_DEAD = "SELECT number FROM requests WHERE (flags & 129) = 1 ORDER BY number LIMIT 64"
 _DEAD_BYTES = "SELECT coalesce(sum(length(records)), 0) FROM blocks WHERE id < 0"
-
-
-class Heard(Struct, frozen=True):
-    """How far a run of a server has been heard: the `last` number, how many it says that it `dropped`, and how many
-    numbers were `missing`."""
-
-    last: int
-    dropped: int = 0
-    missing: int = 0
-
-
-Run = tuple[str, int]
-"""A server and its incarnation."""
 
 
 class Kept(Struct, frozen=True):
@@ -201,11 +187,13 @@ class Journal:
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
+        self._status = os.stat(path)
         self._rows: int = self._ask("SELECT count(*) FROM requests")
         self._dead: int = self._ask(_COUNT_DEAD)
         self._dead_bytes: int = self._ask(_DEAD_BYTES)
         self._floor = 0
         """All rows below are dead letters."""
+        self._most_log = 1 << 62
         self.heard: dict[Run, Heard] = {
             (server, incarnation): Heard(last, dropped, missing)
             for server, incarnation, last, dropped, missing in connection.execute(
@@ -229,6 +217,13 @@ class Journal:
                 _close(connection)
                 raise
 
+    def is_current(self) -> bool:
+        """Whether the path still leads to this file: somebody may have removed it."""
+        try:
+            return os.path.samestat(os.stat(self.path), self._status)
+        except FileNotFoundError:
+            return False
+
     def close(self) -> None:
         """Raises nothing: what is committed is safe, and the next to open the file tidies up."""
         _close(self._connection)
@@ -244,6 +239,7 @@ class Journal:
         """
         before = self._rows, self._dead, self._dead_bytes
         with trouble(self.path):
+            self._bound_log()
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 newest = self._ask("SELECT max(number) FROM requests") or 0
@@ -302,9 +298,23 @@ class Journal:
     def configure(self, max_size: int) -> None:
         """How large the log may grow before it is written to the file itself. Raises JournalError."""
         log = min(_MOST_LOG, max_size // _SHARES)
+        self._most_log = max_size
         with trouble(self.path):
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {log // PAGE}")
             self._connection.execute(f"PRAGMA journal_size_limit = {log}")
+
+    def _bound_log(self) -> None:
+        """The log starts again at its beginning when nobody reads what is in it; who reads for long makes it grow."""
+        if self._log_size() <= self._most_log:
+            return
+        waits = self._ask("PRAGMA busy_timeout")
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {waits}")
+        if self._log_size() > self._most_log:
+            raise JournalError("the journal's log has no room: another process has been reading it for long", self.path)
 
     def prune(self, now: float, keep: float, max_size: int) -> bool:
         """One small step towards what may be kept; whether there is more to do. Raises JournalError.
@@ -393,11 +403,11 @@ class Journal:
     def kept(self) -> Kept:
         """Raises JournalError."""
         with trouble(self.path):
-            used, free = self._pages()
+            size = os.stat(self.path).st_size + self._log_size()
             oldest = self._connection.execute(
                 "SELECT time FROM requests WHERE number >= ? ORDER BY number LIMIT 1", (self._floor,)
             ).fetchone()
-        return Kept(self._rows, (used + free) * PAGE + self._log_size(), oldest[0] if oldest else 0.0)
+        return Kept(self._rows, size, oldest[0] if oldest else 0.0)
 
     def _log_size(self) -> int:
         with suppress(FileNotFoundError):

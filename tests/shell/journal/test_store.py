@@ -12,7 +12,8 @@ import pytest
 from primectl.errors import JournalDamaged, JournalError, JournalNewer
 from primectl.journal import store
 from primectl.journal.entry import DEAD, REDEEMED, packed, pages, row_of
-from primectl.journal.store import Heard, Journal, connect, migrate, open_reader, set_aside
+from primectl.journal.heard import Heard
+from primectl.journal.store import Journal, connect, migrate, open_reader, set_aside
 from primectl.wire.journal import Record, Row
 from tests.support.records import a_record, asked
 
