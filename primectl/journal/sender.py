@@ -178,16 +178,14 @@ class _Run:
         return self._reason is None
 
     def _turn(self) -> None:
+        self._timer = None
         self._send_due()
         self._end_if_done()
 
     def _send_due(self) -> None:
         """Send what is due, as far as there is room; come back when the next one is due."""
-        if not self._is_sending():
-            return
         if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            return  # nothing is due before it
         loop = asyncio.get_running_loop()
         due, end, room = self._due, len(self._steps), self._settings.in_flight
         at_most = self._next + AT_ONCE
