@@ -70,7 +70,9 @@ def not_redacted(secrets: Sequence[Secret], config: JournalConfig) -> list[str]:
 def fill(outgoing: Outgoing, secrets: Sequence[Secret], redacted: Sequence[str] = ()) -> Outgoing:
     """The request with the secrets in their places. `redacted` is the entry's: a field that is named there gets its
     value even where a set does not have it. Raises Missing."""
-    fields = _filled_fields(outgoing.fields, secrets, redacted)
+    fields = outgoing.fields
+    if redacted or any(value.startswith("redacted:") for _, value in fields):
+        fields = _filled_fields(fields, secrets, redacted)
     target, body = outgoing.target, outgoing.body
     if "redacted" in target:
         path, mark, query = target.partition("?")
@@ -81,6 +83,8 @@ def fill(outgoing: Outgoing, secrets: Sequence[Secret], redacted: Sequence[str] 
             body = _filled_form(body.decode("latin-1"), secrets, "form").encode("latin-1")
         else:
             body = _filled_json(body, secrets)
+    if fields is outgoing.fields and target is outgoing.target and body is outgoing.body:
+        return outgoing
     return Outgoing(outgoing.method, target, fields, body)
 
 

@@ -113,18 +113,19 @@ def unused_secrets(plan: Plan, wishes: Wishes) -> list[str]:
 def bare(entry: Entry, set_headers: Headers = ()) -> Outgoing:
     """The request without what belongs to the connection of then, and with these fields set or taken out. What was
     redacted is there as its token."""
-    taken_out = {name.lower() for name, _ in set_headers} | MADE_ANEW
-    kept = tuple((name, value) for name, value in entry.fields if name.lower() not in taken_out)
-    put_in = tuple((name, value) for name, value in set_headers if value)
-    return Outgoing(entry.row.method, entry.target, kept + put_in, entry.body)
+    taken_out = MADE_ANEW.union(name.lower() for name, _ in set_headers) if set_headers else MADE_ANEW
+    fields = [field for field in entry.fields if field[0].lower() not in taken_out]
+    fields += [field for field in set_headers if field[1]]
+    return Outgoing(entry.row.method, entry.target, tuple(fields), entry.body)
 
 
 def unusable(entry: Entry) -> str:
     """Why a recorded request cannot be sent again by anybody, "" where it can."""
-    row = entry.row
-    if row.cut:
-        return f"its body is cut at {len(entry.body)} of {row.asked_size} bytes"
-    return mistake_in(Outgoing(row.method, entry.target, entry.fields, entry.body))
+    return _cut(entry) or mistake_in(Outgoing(entry.row.method, entry.target, entry.fields))
+
+
+def _cut(entry: Entry) -> str:
+    return f"its body is cut at {len(entry.body)} of {entry.row.asked_size} bytes" if entry.row.cut else ""
 
 
 def mistake_in(outgoing: Outgoing) -> str:
@@ -166,7 +167,7 @@ def _ready(entry: Entry, wishes: Wishes) -> Outgoing:
     outgoing = wishes.edits.get(entry.row.id, plain)
     if outgoing is None:
         raise _NotSent("its edit was cancelled")
-    why = unusable(entry) if outgoing == plain else mistake_in(outgoing)
+    why = (_cut(entry) if outgoing == plain else "") or mistake_in(outgoing)
     if why:
         raise _NotSent(why)
     allowed = wishes.unsafe == "send" or (wishes.unsafe == "ask" and entry.row.id in wishes.allowed)
