@@ -7,7 +7,6 @@ a value is left out; a query key or a place in a body cannot be, so without a va
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote_plus, unquote_plus
 
@@ -15,11 +14,10 @@ from msgspec import Struct
 
 from primectl.config.model import JournalConfig
 from primectl.errors import ConfigError
+from primectl.journal.redact import ANY, FORM, TOKEN, parse_pointer
 from primectl.journal.steps import Outgoing
 from primectl.message import HeaderMap, Headers
 
-TOKEN = re.compile(r"redacted:[0-9]+:[0-9a-f]{16}")
-_FORM = "application/x-www-form-urlencoded"
 _HEADER = "header "
 
 
@@ -55,12 +53,12 @@ def parse_secret(text: str, environ: Mapping[str, str]) -> Secret:
 def not_redacted(secrets: Sequence[Secret], config: JournalConfig) -> list[str]:
     """Names of secrets that the cluster of this config would write down as they are, once they are sent to it."""
     named = {name.lower() for name in config.redact_headers}
-    pointers = [_parts(pointer) for pointer in config.redact_body]
+    pointers = [parse_pointer(pointer) for pointer in config.redact_body]
     return [
         secret.name
         for secret in secrets
         if not (
-            any(_fits(_parts(secret.name), pointer) for pointer in pointers)
+            any(_fits(parse_pointer(secret.name), pointer) for pointer in pointers)
             if secret.name.startswith("/")
             else secret.name.lower() in named or secret.name in config.redact_query
         )
@@ -79,7 +77,7 @@ def fill(outgoing: Outgoing, secrets: Sequence[Secret], redacted: Sequence[str] 
         target = f"{path}{mark}{_filled_form(query, secrets, 'query')}"
     if b"redacted" in body:
         kind = HeaderMap(outgoing.fields).get("content-type", "").partition(";")[0].strip().lower()
-        if kind == _FORM:
+        if kind == FORM:
             body = _filled_form(body.decode("latin-1"), secrets, "form").encode("latin-1")
         else:
             body = _filled_json(body, secrets)
@@ -99,7 +97,7 @@ def unused(secrets: Sequence[Secret], requests: Sequence[tuple[Outgoing, Sequenc
 def _has_place(outgoing: Outgoing, secret: Secret, redacted: Sequence[str]) -> bool:
     name = secret.name
     if name.startswith("/"):
-        return any(_fits(place, _parts(name)) for place, _ in _places(outgoing.body))
+        return any(_fits(place, parse_pointer(name)) for place, _ in _places(outgoing.body))
     if f"{_HEADER}{name}".lower() in (each.lower() for each in redacted):
         return True
     if any(key.lower() == name.lower() and TOKEN.fullmatch(value) for key, value in outgoing.fields):
@@ -146,7 +144,7 @@ def _filled_json(body: bytes, secrets: Sequence[Secret]) -> bytes:
     """All else in the body stays as it is, byte by byte: the tokens are replaced, not the JSON written anew."""
     for place, token in _places(body):
         for secret in secrets:
-            if secret.name.startswith("/") and _fits(place, _parts(secret.name)):
+            if secret.name.startswith("/") and _fits(place, parse_pointer(secret.name)):
                 body = body.replace(f'"{token}"'.encode(), json.dumps(secret.value).encode())
                 break
         else:
@@ -175,16 +173,11 @@ def _walk(value: object, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
             yield from _walk(inner, (*place, str(number)))
 
 
-def _parts(pointer: str) -> tuple[str, ...]:
-    """RFC 6901."""
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
-
-
 def _pointer(place: tuple[str, ...]) -> str:
     return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in place)
 
 
 def _fits(place: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     return len(place) == len(pattern) and all(
-        wanted in ("*", part) for part, wanted in zip(place, pattern, strict=True)
+        wanted in (ANY, part) for part, wanted in zip(place, pattern, strict=True)
     )
