@@ -24,7 +24,7 @@ from primectl.errors import ConfigError, PrimectlError
 
 COMMANDS = (
     "init", "check", "schema", "up", "down", "ps", "scale", "kill", "restart", "reload", "apply", "drain", "resume",
-    "dump", "logs", "reopen", "events", "top", "tui", "unit",
+    "dump", "logs", "reopen", "events", "replay", "top", "tui", "unit",
 )  # fmt: skip
 """In the order of the help; each is the function of that name in the module of that name."""
 INTERRUPTED = 130

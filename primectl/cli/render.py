@@ -51,7 +51,7 @@ _DIGITS = {
 """Decimals of a figure in JSON: as many as are measured, so that 0.1 does not read 0.10000000149."""
 _PAINT = re.compile(r"(\x1b\[[0-9;]*m)")
 PLAN_HEADERS = ("KEY", "NOW", "FILE", "WHAT IT DOES")
-_LEFT = frozenset({*PLAN_HEADERS, "POOL", "PROCESS", "ROLE", "STATE"})
+_LEFT = frozenset({*PLAN_HEADERS, "POOL", "PROCESS", "ROLE", "STATE", "ID", "REQUEST", "STATUS", "WHAT"})
 _SGR = {
     "running": "32",
     "ok": "32",

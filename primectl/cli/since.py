@@ -8,7 +8,7 @@ from primectl.config.units import parse_duration
 from primectl.errors import ConfigError
 
 
-def since(text: str, now: float) -> float:
+def since(text: str, now: float, option: str = "--since") -> float:
     """Unix seconds of "5m" (before `now`), "2026-01-31T12:00:00Z", "2026-01-31 12:00" (here) or "12:00" (today).
 
     Raises ConfigError for anything else.
@@ -24,7 +24,7 @@ def since(text: str, now: float) -> float:
         except ValueError:
             continue
     what = f'expected a time ago such as 5m, or a time such as {stamp(now)[:19]}Z, got "{text}"'
-    raise ConfigError(what, "--since")
+    raise ConfigError(what, option)
 
 
 def stamp(unix_s: float) -> str:

@@ -158,7 +158,7 @@ def compare(entry: Entry, outcome: Outcome, rules: Rules) -> Result:
         new_error=was_good and not is_good,
         fixed=is_good and not was_good,
         redeems=row.dead and not row.redeemed and 0 < after < 400,
-        slower=before > 0 and after > 0 and ms_after > max(rules.slower * row.ms, row.ms + rules.slower_ms),
+        slower=before > 0 and after > 0 and 0 < row.ms < min(ms_after / rules.slower, ms_after - rules.slower_ms),
         time=row.time,
         status_before=max(before, 0),
         status_after=after,

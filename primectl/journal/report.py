@@ -44,13 +44,14 @@ class Lag(Struct, frozen=True):
 class Report:
     """Add `results` as they come, what was skipped, and at last how the run ended."""
 
-    def __init__(self, run: str, target: str, kept: int = KEPT) -> None:
+    def __init__(self, run: str, target: str, kept: int = KEPT, *, redeems: bool = True) -> None:
         self.run = run
         self.target = target
         self.sent = self.same = self.changed = self.failed = 0
         self.new_errors = self.fixed = self.slower = 0
         self.skipped = 0
-        self.skipped_why: dict[str, int] = {}
+        self.reasons: dict[str, int] = {}
+        """Why so many were skipped."""
         self.not_sent = 0
         self.seconds = 0.0
         self.stopped = ""
@@ -58,6 +59,8 @@ class Report:
         self.left_out = 0
         """Results that are counted and not kept."""
         self._kept = kept
+        self._redeems = redeems
+        """The target's journal is the one with the dead letters."""
         self._redeemed: set[str] = set()
         self._telling: list[Result] = []
         self._plain: list[Result] = []
@@ -82,7 +85,7 @@ class Report:
         self.new_errors += result.new_error
         self.fixed += result.fixed
         self.slower += result.slower
-        if result.redeems:
+        if result.redeems and self._redeems:
             self._redeemed.add(result.id)
         if result.kind is Kind.SAME:
             self.same += 1
@@ -92,10 +95,11 @@ class Report:
             self.failed += 1
         self._keep(result)
 
-    def skip(self, skipped: Iterable[Skipped]) -> None:
+    def skip(self, skipped: Iterable[Skipped], reasons: Mapping[str, int]) -> None:
+        """`reasons` are those of all of them, each with how many it is true of."""
+        self.reasons = dict(reasons)
         for one in skipped:
             self.skipped += 1
-            self.skipped_why[one.why] = self.skipped_why.get(one.why, 0) + 1
             if len(self._skips) < self._kept:
                 self._skips.append(structs.replace(one, entry=_without_bodies(one)))
             else:
@@ -104,6 +108,10 @@ class Report:
     def end(self, *, seconds: float, not_sent: int, stopped: str, lag: Lag) -> None:
         """How it ended; `stopped` is empty when all was sent."""
         self.seconds, self.not_sent, self.stopped, self.lag = seconds, not_sent, stopped, lag
+
+    def unseen(self) -> set[str]:
+        """The ids of kept answers whose hops are not known."""
+        return {result.replay_id for result in (*self._telling, *self._plain) if not result.hops_after} - {""}
 
     def take_hops(self, rows: Mapping[str, Row]) -> None:
         """The cluster's own record of the answers now, by their ids."""
@@ -142,6 +150,7 @@ class Report:
             "rate": round(self.rate, 1),
             "lag_ms": {name: round(value, 3) for name, value in structs.asdict(self.lag).items()},
             "stopped": self.stopped,
+            "reasons": self.reasons,
             "pools": [_rounded(times) for times in self.pools()],
             "requests": [*map(_result_json, self.results), *map(_skip_json, self._skips)],
             "requests_left_out": self.left_out,

@@ -39,7 +39,7 @@ def test_what_was_sent_is_the_same_or_changed_or_failed() -> None:
     report.add(a_result(1, Kind.CHANGED, new_error=True))
     report.add(a_result(2, Kind.CHANGED, fixed=True, slower=True))
     report.add(a_result(3, Kind.FAILED, new_error=True, why="refused"))
-    report.skip([a_skipped(), a_skipped("aa"), a_skipped("ab", "its body is cut at 1 of 2 bytes")])
+    report.skip([a_skipped(), a_skipped("aa"), a_skipped("ab", "its body is cut")], {"POST": 2, "its body is cut": 1})
     report.end(seconds=2.0, not_sent=5, stopped="lag>1s: it is 2 s", lag=Lag(0.12345, 1.0, 2.0))
     found = report.to_json()
     rows = found.pop("requests")
@@ -60,6 +60,7 @@ def test_what_was_sent_is_the_same_or_changed_or_failed() -> None:
         "rate": 2.0,
         "lag_ms": {"p50": 0.123, "p99": 1.0, "max": 2.0},
         "stopped": "lag>1s: it is 2 s",
+        "reasons": {"POST": 2, "its body is cut": 1},
         "pools": [],
         "requests_left_out": 0,
     }
@@ -72,7 +73,6 @@ def test_what_was_sent_is_the_same_or_changed_or_failed() -> None:
         ("aa", "skipped"),
         ("ab", "skipped"),
     ]
-    assert report.skipped_why == {"POST may change something": 2, "its body is cut at 1 of 2 bytes": 1}
 
 
 def test_a_row_has_both_sides_of_everything() -> None:
@@ -120,7 +120,7 @@ def test_beyond_the_bound_all_are_counted_and_those_that_are_the_same_go_first()
         report.add(a_result(number, Kind.FAILED))
     assert (report.failed, report.left_out) == (10, 17)
     assert [result.number for result in report.results] == [5, 8, 10]
-    report.skip([a_skipped()] * 5)
+    report.skip([a_skipped()] * 5, {})
     assert (report.skipped, report.left_out, len(report.to_json()["requests"])) == (5, 19, 6)
 
 
