@@ -176,13 +176,13 @@ def _new_id(_: int) -> str:
 def _written(place: Place, config: JournalConfig, entries: Iterable[Entry], shown: str) -> Imported:
     redactor = Redactor(config, read_key(place.journal_key_file))
     journal = Journal.open_writer(place.journal_file)
-    clock = SystemClock()
+    now = SystemClock().wall()
     done = redacted = 0
     try:
         for batch in _batches(entries):
-            taken = list(_taken_in(batch, redactor))
+            taken = list(_taken_in(batch, redactor, now))
             try:
-                journal.append([page for some, _ in taken for page in some], clock.wall())
+                journal.append([page for some, _ in taken for page in some], now)
             except JournalError as error:
                 what = f"{error.what}; {done} requests were imported before"
                 raise type(error)(what, error.where, error.mend) from error
@@ -206,11 +206,11 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
-def _taken_in(batch: Iterable[Entry], redactor: Redactor) -> Iterator[tuple[list[Page], int]]:
+def _taken_in(batch: Iterable[Entry], redactor: Redactor, now: float) -> Iterator[tuple[list[Page], int]]:
     """Neighbours that one server answered as pages, and how many of them have something redacted."""
     for server, group in groupby(batch, lambda entry: entry.row.server):
         entries = list(group)
-        found = redactor.records(packed([record_of(_with_end(entry)) for entry in entries]))
+        found = redactor.records(packed([record_of(_completed(entry, now)) for entry in entries]))
         names = {
             place: list(dict.fromkeys([*entry.redacted, *found.names.get(place, ())]))
             for place, entry in enumerate(entries)
@@ -219,8 +219,11 @@ def _taken_in(batch: Iterable[Entry], redactor: Redactor) -> Iterator[tuple[list
         yield pages(server, 0.0, found.records, names, IMPORTED), len(names)
 
 
-def _with_end(entry: Entry) -> Entry:
-    """One whose set does not say how it ended had no answer."""
-    if entry.row.status != NOT_SAID:
-        return entry
-    return structs.replace(entry, row=structs.replace(entry.row, status=0, problem=NO_ANSWER))
+def _completed(entry: Entry, now: float) -> Entry:
+    """One whose set does not say when it was is of now; one that does not say how it ended had no answer."""
+    row = entry.row
+    if row.status == NOT_SAID:
+        row = structs.replace(row, status=0, problem=NO_ANSWER)
+    if not row.time:
+        row = structs.replace(row, time=now)
+    return structs.replace(entry, row=row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -254,11 +255,13 @@ def test_the_mark_of_a_replay_stays(place: Place, tmp_path: Path):
     assert (entry.row.replay_run, entry.row.replay_of) == ("12345678", "00000000000a1")
 
 
-def test_lines_without_an_id_get_one_each_and_those_without_an_answer_say_so(place: Place, tmp_path: Path):
+def test_lines_that_say_little_get_an_id_the_time_of_now_and_say_that_there_was_no_answer(place: Place, tmp_path: Path):
     file = tmp_path / "set.jsonl"
     file.write_text('{"method": "GET", "target": "/a"}\n' * 3)
+    before = time.time()
     import_requests(place, JournalConfig(), str(file))
     entries = kept(place)
+    assert all(before <= entry.row.time <= time.time() for entry in entries)
     assert len({entry.row.id for entry in entries}) == 3
     assert {(entry.row.status, entry.row.problem) for entry in entries} == {(0, "imported without an answer")}
 
