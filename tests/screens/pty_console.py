@@ -15,8 +15,10 @@ import time
 import msgspec
 
 from primectl.clock import SystemClock
-from primectl.wire.stats import ClusterSnapshot, LogLine
-from tests.screens.stage import StageChannel
+from primectl.wire.journal import HopTimes, Requests
+from primectl.wire.stats import ClusterSnapshot, JournalSnapshot, LogLine
+from tests.screens.stage import FAKE_REPLAY, StageChannel
+from tests.support.recorded import a_row, an_entry
 from tests.support.snapshots import a_cluster, a_pool, an_event
 from tui.app import Console, operate
 
@@ -27,8 +29,9 @@ def snapshot(mode: str, workers: int, turn: int) -> ClusterSnapshot:
     """The cluster at one tick."""
     if mode == "hostile":
         return a_cluster(
-            a_pool(HOSTILE, queued=turn, failed_workers=1), cluster=HOSTILE, progress=HOSTILE, time=time.time()
-        )
+            a_pool(HOSTILE, queued=turn, failed_workers=1), cluster=HOSTILE, progress=HOSTILE, time=time.time(),
+            journal=JournalSnapshot(state="stopped", trouble=HOSTILE),
+        )  # fmt: skip
     changing = turn if mode == "busy" else 0
     busy = workers // 2 + changing % 7
     pool = a_pool(
@@ -57,6 +60,17 @@ def publish(channel: StageChannel, mode: str, workers: int) -> None:
         time.sleep(0.25)
 
 
+def record_hostile(channel: StageChannel) -> None:
+    """Answer questions about recorded requests with whatever a client can send."""
+    hops = [HopTimes(HOSTILE, HOSTILE, 1.0, 2.0)]
+    row = a_row(1, id=HOSTILE, path=HOSTILE, query=HOSTILE, client=HOSTILE, problem=HOSTILE, hops=hops)
+    body = HOSTILE.encode()
+    channel.answers["/requests"] = Requests([row], 1, 1)
+    channel.answers["/requests/entry"] = an_entry(
+        row, fields=((HOSTILE, HOSTILE),), body=body, answer_fields=((HOSTILE, HOSTILE),), answer_body=body
+    )
+
+
 def crash(self: Console) -> None:
     raise RuntimeError("on purpose")
 
@@ -66,8 +80,10 @@ def main() -> int:
     channel = StageChannel()
     if mode == "crash":
         Console.on_redraw_requested = crash  # type: ignore[method-assign]
+    if mode == "hostile":
+        record_hostile(channel)
     threading.Thread(target=publish, args=(channel, mode, workers), daemon=True).start()
-    return operate(Console(channel, "prime", clock=SystemClock()))
+    return operate(Console(channel, "prime", clock=SystemClock(), command=FAKE_REPLAY))
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def test_hostile_text_never_reaches_the_terminal_as_anything_but_text(terminal: 
     close = "\x03"  # not Escape: with the next key behind it that would be Alt
     for key, title in (
         ("\r", "PROCESS"), ("6", "LOGS"), ("7", "WHAT HAPPENED"), ("1", "ADVICE"), ("s", "Scale pool"),
-        (close, "ADVICE"),
+        (close, "ADVICE"), ("4", "not recording"), ("r", "Replay"), ("\t\t\r", "replay 1"), ("1", "ADVICE"),
         ("K", "KILL broadcast"), (close, "ADVICE"), ("X", "Stop cluster"), (close, "ADVICE"),
     ):  # fmt: skip
         console.type(key)
