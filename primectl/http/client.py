@@ -182,7 +182,7 @@ class Pool:
         except TimeoutError:
             why = f"no connection within {limit_s:g} s"
         except OSError as error:
-            why = f"cannot be asked: {_words(error)}"
+            why = _words(error)
         finally:
             self._connecting.pop(question, None)
         if why:
@@ -196,7 +196,6 @@ class Pool:
         self._on_end(question, end)
 
     def _expire(self) -> None:
-        self._timer = None
         now = _now()
         while self._open:
             oldest = next(iter(self._open))
@@ -205,6 +204,7 @@ class Pool:
                 self._timer = loop.call_later(oldest._deadline - now, self._expire)
                 return
             self.cut(oldest, f"no answer within {self._timeout_s:g} s")
+        self._timer = None
 
 
 class _Connection(asyncio.Protocol):
@@ -370,4 +370,5 @@ def _words(error: OSError) -> str:
         return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
-    return error.strerror or str(error)
+    words = error.strerror or str(error)
+    return words[:1].lower() + words[1:]

@@ -8,10 +8,11 @@ from tests.bench import (
     floor,
     growth,
     one_connection,
+    replay,
     slow_pool,
     stream,
     throughput,
 )
 
-for bench in (floor, throughput, one_connection, bimodal, growth, slow_pool, stream, commands, console_cpu):
+for bench in (floor, throughput, one_connection, replay, bimodal, growth, slow_pool, stream, commands, console_cpu):
     bench.main()

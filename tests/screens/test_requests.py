@@ -276,7 +276,8 @@ async def test_any_size_works(size: tuple[int, int]):
         assert "200" in frame
         assert ("client 10.0.0.7" in frame) == (size in (NARROW, WIDE))
         await stage.press("enter")
-        await comes(stage, "GET /route")
+        await comes(stage, "‹request›")
+        await comes(stage, f"{a_row(99).id} GET")
         await stage.press("q", "r")
         assert "Replay 1a2f" in stage.frame()
 

@@ -22,7 +22,7 @@ def diff_lines(run: Run, place: int, width: int) -> list[Line]:
     shown = word(result).upper()
     head: Line = (
         Part(f" {clean(result.id)} ", Tone.ACCENT),
-        Part(f"{clean(result.method)} {clean(result.path)}", Tone.STRONG),
+        Part(f"{clean(result.method)} {clean(result.target or result.path)}", Tone.STRONG),
     )
     lines = [_ending(head, Part(shown, word_tone(word(result))), width)]
     if result.replay_id:
@@ -41,6 +41,9 @@ def diff_lines(run: Run, place: int, width: int) -> list[Line]:
     for difference in result.differences:
         if difference.what != "status":
             lines += _difference(difference, width)
+    if result.more:
+        lines.append((Part(f" and {units.plural(result.more, 'more difference')}", Tone.DIM),))
+    lines += (line for note in result.notes for line in wrapped(clean(note), width, Tone.DIM))
     if not result.differences and not result.why and result.outcome == "same":
         lines.append((Part(" the answer is the same", Tone.GOOD),))
     return lines
@@ -70,7 +73,7 @@ def _time(ms: float | None) -> Part:
 
 
 def _factor(result: Result) -> str:
-    factor = result.slower
+    factor = result.factor
     return f"×{factor:.0f}" if factor >= 9.5 else f"×{factor:.1f}" if factor else ""
 
 

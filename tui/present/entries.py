@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -14,6 +13,7 @@ from tui.present import units
 from tui.present.clean import cells, clean, cut
 from tui.present.requests import clock_ms, ms_text, note, status_text, status_tone
 from tui.present.tables import Line, Part, Tone
+from tui.present.waterfall import chart_lines, strip_lines
 
 T = TypeVar("T")
 
@@ -25,6 +25,8 @@ BODY_LINES = 2000
 BODY_CHARS = 4000
 """Of one line of a body."""
 EXCERPT = 600
+TALL = 20
+"""Lines in which the whole of most requests has room."""
 
 _REDACTED = re.compile(r"redacted:(\d{1,12}):[0-9a-f]{16}")
 
@@ -78,10 +80,15 @@ def _keep(request: str, found: T, among: dict[str, T]) -> None:
 
 
 def inspector_lines(row: Row | None, entry: Entry | None, failure: str, width: int, height: int) -> list[Line]:
-    """A request in `height` lines: what it was, its way through the pools, the beginning of what was said."""
+    """A request in `height` lines: what it was, its way through the pools, the beginning of what was said.
+
+    With room for it, all of it.
+    """
     if row is None:
         return [(Part(" no request under the cursor", Tone.DIM),)]
-    lines = [summary_line(row, width), *way_lines(row, width)]
+    if height >= TALL and entry is not None:
+        return entry_lines(entry, width)[:height]
+    lines = [summary_line(row, width), *strip_lines(row, width)]
     if entry is None:
         told = f" ▲ {clean(failure)}" if failure else " …"
         lines.append((Part(cut(told, width), Tone.WARN if failure else Tone.DIM),))
@@ -117,21 +124,6 @@ def summary_line(row: Row, width: int) -> Line:
     )
 
 
-def way_lines(row: Row, width: int) -> list[Line]:
-    """How long it waited (q) and was served (s) in each pool."""
-    parts: list[Part] = [Part(" ")]
-    for hop in row.hops:
-        parts += (
-            Part(f"{clean(hop.worker or hop.pool)} ", Tone.TITLE),
-            Part(f"q{units.milliseconds(hop.queued_ms)} s{units.milliseconds(hop.served_ms)}"),
-            Part(" ✗" if hop.failed else "", Tone.BAD),
-            Part("   "),
-        )
-    if not row.hops:
-        parts.append(Part("answered by the server itself" if row.status else "no pool has seen it", Tone.DIM))
-    return [tuple(parts)]
-
-
 def _side(arrow: str, fields: Headers, body: bytes, width: int, height: int) -> list[Line]:
     """Headers, as many in a line as have room, and the beginning of the body."""
     lines: list[Line] = []
@@ -157,10 +149,10 @@ def _side(arrow: str, fields: Headers, body: bytes, width: int, height: int) -> 
 # --- the whole of it --------------------------------------------------------------------------------------------------
 
 
-def entry_lines(entry: Entry, way: Sequence[Line], width: int) -> list[Line]:
-    """Everything that was recorded, in sections; `way` is its waterfall."""
+def entry_lines(entry: Entry, width: int) -> list[Line]:
+    """Everything that was recorded, in sections, its way through the pools first."""
     row = entry.row
-    lines: list[Line] = [summary_line(row, width), *way, ()]
+    lines: list[Line] = [summary_line(row, width), (), *chart_lines(row, width), ()]
     facts = [
         ("at", f"{clock_ms(row.time)}   server {clean(row.server)}   answered by {clean(row.worker) or '-'}"),
         ("replay", f"of {clean(row.replay_of)} in run {clean(row.replay_run)}" if row.replay_of else ""),

@@ -277,7 +277,7 @@ class DryRun(Struct, frozen=True):
     count: int = 0
     bytes: int = 0
     seconds: float = 0.0
-    skipped: int | list[object] = 0
+    skipped: int = 0
 
 
 def dry_text(output: bytes, trouble: Sequence[str]) -> str:
@@ -286,8 +286,7 @@ def dry_text(output: bytes, trouble: Sequence[str]) -> str:
         told = msgspec.json.decode(output, type=DryRun)
     except msgspec.MsgspecError:
         return clean(trouble[-1]) if trouble else "the dry run said nothing"
-    skipped = told.skipped if isinstance(told.skipped, int) else len(told.skipped)
-    left_out = f", {skipped} skipped" if skipped else ""
+    left_out = f", {told.skipped} skipped" if told.skipped else ""
     return (
         f"{units.plural(told.count, 'request')} would be sent in {units.duration(told.seconds)}, "
         f"{units.size(told.bytes)}{left_out}"

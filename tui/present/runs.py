@@ -81,14 +81,17 @@ class Result(Struct, frozen=True):
     ms: TimePair = TimePair()
     hops: HopsPair = HopsPair()
     differences: list[Difference] = []
+    target: str = ""
+    new_error: bool = False
+    fixed: bool = False
+    slower: bool = False
+    more: int = 0
+    """Differences beside those told."""
+    notes: list[str] = []
+    """What could not be compared."""
 
     @property
-    def new_error(self) -> bool:
-        before, after = self.status.before or 0, self.status.after or 0
-        return 0 < before < 500 and (after >= 500 or not after) and self.outcome != "skipped"
-
-    @property
-    def slower(self) -> float:
+    def factor(self) -> float:
         """How many times as long as then; 0 where that is not known."""
         before, after = self.ms.before or 0.0, self.ms.after or 0.0
         return after / before if before > 0 and after > 0 else 0.0
@@ -165,6 +168,9 @@ class Run:
             self.trouble = f"its report cannot be read: {clean(str(error))}"
         report = self.report
         if report is None:
+            if self.state is State.STOPPING and not self._said:
+                self.state, self.trouble = State.STOPPED, "stopped before anything was sent"
+                return
             self.state = State.FAILED
             self.trouble = self.trouble or (
                 "its report is too long to be shown here: run it on the command line" if too_long
@@ -210,8 +216,8 @@ class RunBook:
 
 def severity(result: Result) -> tuple[int, float]:
     """What needs a look first comes first."""
-    order = ("new error", "failed", "changed", "slower", "same", "skipped")
-    return order.index(word(result)), -result.slower
+    order = ("new error", "failed", "changed", "fixed", "slower", "same", "skipped")
+    return order.index(word(result)), -result.factor
 
 
 def word(result: Result) -> str:
@@ -222,13 +228,14 @@ def word(result: Result) -> str:
         return "skipped"
     if result.new_error:
         return "new error"
+    if result.fixed:
+        return "fixed"
     if result.outcome == "changed":
         return "changed"
-    return "slower" if result.slower >= SLOWER else "same"
+    return "slower" if result.slower else "same"
 
 
-SLOWER = 2.0
-_TONES = {"same": Tone.GOOD, "changed": Tone.WARN, "slower": Tone.WARN, "skipped": Tone.DIM}
+_TONES = {"same": Tone.GOOD, "fixed": Tone.GOOD, "changed": Tone.WARN, "slower": Tone.WARN, "skipped": Tone.DIM}
 
 
 def word_tone(shown: str) -> Tone:
@@ -309,11 +316,11 @@ def _result_row(place: int, result: Result) -> Row:
             Cell((Part(shown, word_tone(shown)),), shown),
             Cell((Part(clean(result.id), Tone.ACCENT),), result.id, newest_last=True),
             Cell((Part(clean(result.method), Tone.DIM),), result.method),
-            Cell((Part(clean(result.path)),), result.path),
+            Cell((Part(clean(result.target or result.path)),), result.path),
             Cell(status_parts(before, after, result.outcome), after),
             Cell((Part(times(result)),), result.ms.after or 0.0),
-            figure(f"×{result.slower:.1f}" if result.slower else "-", result.slower,
-                   Tone.WARN if result.slower >= SLOWER else Tone.PLAIN),
+            figure(f"×{result.factor:.1f}" if result.factor else "-", result.factor,
+                   Tone.WARN if result.slower else Tone.PLAIN),
             Cell((Part(clean(what), Tone.DIM),), what),
         ),
     )  # fmt: skip

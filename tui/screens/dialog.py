@@ -38,6 +38,7 @@ class Dialog(ModalScreen[AnswerT], Generic[AnswerT], inherit_bindings=False):
         Binding("ctrl+c", "cancel", "Do nothing", show=False),
     ]
     AUTO_FOCUS = f"#{CANCEL}"
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-normal")]  # noqa: RUF012  as Textual declares them
     SCREEN = "dialog"
     TONE: ClassVar[Tone] = Tone.ACCENT
 

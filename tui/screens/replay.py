@@ -67,7 +67,7 @@ class ReplayDialog(Dialog[Wishes]):
         prompt = Lines(id="prompt")
         told = "not compared: date, x-request-id …, and these (headers, /json/pointers)"
         prompt.draw([(Part(told, Tone.DIM),)])
-        return [prompt, Input(id="name", compact=True)]
+        return [prompt, Input(id="name", compact=True, placeholder="etag, /trip/id")]
 
     def buttons(self) -> list[Button]:
         return [button("Cancel", CANCEL), button("Dry run", "dry"), button("Start", "ok")]

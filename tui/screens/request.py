@@ -11,7 +11,7 @@ from tui import commands
 from tui.commands import Aim
 from tui.messages import EntryArrived, EntryWanted, Moved, SortMoved
 from tui.present.clean import clean
-from tui.present.entries import Entries, entry_lines, way_lines
+from tui.present.entries import Entries, entry_lines
 from tui.present.panels import rule
 from tui.present.picture import Picture
 from tui.present.tables import Line, Part, Tone
@@ -62,7 +62,7 @@ class RequestScreen(View):
             self.text.begin()
         self._shown = state
         if entry is not None:
-            self.text.show(entry_lines(entry, way_lines(entry.row, width), width))
+            self.text.show(entry_lines(entry, width))
             return
         failure = self._entries.failure(self.target)
         waiting: Line = (Part(f" ▲ {clean(failure)}", Tone.BAD),) if failure else (Part(" …", Tone.DIM),)

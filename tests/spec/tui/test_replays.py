@@ -201,9 +201,9 @@ def test_lines_of_progress_tell_how_far_it_is_and_other_lines_are_remembered():
 
 def test_a_report_ends_a_run_with_its_counts_and_what_needs_a_look_first():
     run = a_run()
-    new_error = a_result(id="e", outcome="changed", status={"before": 200, "after": 500})
+    new_error = a_result(id="e", outcome="changed", new_error=True, status={"before": 200, "after": 500})
     failed = a_result(id="f", outcome="failed", why="no answer", status={"before": 200, "after": 0})
-    slower = a_result(id="s", ms={"before": 10.0, "after": 100.0})
+    slower = a_result(id="s", slower=True, ms={"before": 10.0, "after": 100.0})
     skipped = a_result(id="k", outcome="skipped", why="unsafe", status={"before": 200, "after": None})
     output = a_report(a_result(), skipped, slower, CHANGED, failed, new_error, same=2, changed=2, failed=1, skipped=1,
                       sent=5, new_errors=2, fixed=1)  # fmt: skip
