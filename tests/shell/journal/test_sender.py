@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,6 +87,21 @@ class Held:
             await self.may_answer.wait()
             self.open -= 1
             writer.write(OK)
+
+
+@contextmanager
+def a_server_process() -> Iterator[tuple[str, int]]:
+    """A server in a process of its own; yields its URL and pid."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.bare_http"], stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
+    )
+    try:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}", server.pid
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
 
 
 def free_port() -> int:
@@ -197,6 +217,36 @@ async def test_a_target_that_dies_amid_the_run_stops_it_after_twenty_without_an_
     assert 20 <= len(failed) <= 21
     assert len(run.outcomes) - len(failed) >= 25
     assert ended.not_sent == 300 - len(run.outcomes)
+
+
+async def test_a_target_that_is_killed_amid_the_run_stops_it_and_what_was_not_sent_is_told():
+    with a_server_process() as (url, pid):
+        run = Run(a_plan([0.001 * number for number in range(30_000)], path="/is_prime?possible_prime=7"), url)
+        running = asyncio.ensure_future(run())
+        await run.until(lambda: len(run.outcomes) >= 100)
+        os.kill(pid, signal.SIGKILL)
+        ended = await running
+    assert ended.reason == "the target does not answer: 20 in a row, the last one: connection refused"
+    answered = [outcome for outcome in run.outcomes if not outcome.error]
+    assert len(answered) >= 100
+    assert {outcome.status for outcome in answered} == {200}
+    assert ended.not_sent == 30_000 - len(run.outcomes) > 0
+
+
+async def test_a_target_that_hangs_amid_the_run_is_never_asked_more_at_once_than_may_be_and_stops_it():
+    with a_server_process() as (url, pid):
+        settings = structs.replace(SETTINGS, in_flight=4, timeout_s=0.2)
+        run = Run(
+            a_plan([0.001 * number for number in range(30_000)], path="/is_prime?possible_prime=7"), url, settings
+        )
+        running = asyncio.ensure_future(run())
+        await run.until(lambda: len(run.outcomes) >= 100)
+        os.kill(pid, signal.SIGSTOP)
+        ended = await running
+    assert ended.reason == "the target does not answer: 20 in a row, the last one: no answer within 0.2 s"
+    assert max(progress.open for progress in run.told) <= 4
+    assert ended.not_sent == 30_000 - len(run.outcomes) > 0
+    assert ended.lag.max_ms > 0
 
 
 async def test_stopping_sends_no_more_and_waits_for_what_is_open():
