@@ -1,4 +1,4 @@
-"""§ The answers that a proxy makes itself, for the jobs that it gives up, on their way to the servers."""
+"""§ What a proxy itself tells servers: answers for the jobs that it gives up, and where a cancelled request was."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from primectl.message import Response
 from primectl.proxy.events import GiveUp
 from primectl.wire import frames
 from primectl.wire.frames import BATCH_JOBS
-from primectl.wire.job import Answer, Answers, request_name, request_of
+from primectl.wire.job import Answer, Answers, Whereabouts, request_name, request_of
 from primectl.wire.journal import Hop, add_hop
 
 KEPT = 10_000
@@ -21,9 +21,11 @@ KEPT = 10_000
 
 
 class GivenUp:
-    """`dropped` counts the answers that no server took in time."""
+    """`dropped` counts the answers that no server took in time. `servers` are those that there are at first."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], place: Place, me: str, log: ProcessLog) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], place: Place, servers: list[str], me: str, log: ProcessLog
+    ) -> None:
         self._context = context
         self._place = place
         self._me = me
@@ -33,6 +35,8 @@ class GivenUp:
         self._unsent: dict[str, list[Answer]] = {}
         self._refused: Counter[str] = Counter()
         self.dropped = 0
+        for server in servers:  # so that the first thing that cannot wait does not wait for the connection
+            self._loopback(server)
 
     def add(self, action: GiveUp, now: float) -> None:
         """To be sent with the next `flush`."""
@@ -52,11 +56,7 @@ class GivenUp:
     def flush(self) -> None:
         """Send; what a server that is not connected does not take stays for the next time."""
         for origin, answers in list(self._unsent.items()):
-            socket = self._loopbacks.get(origin)
-            if socket is None:
-                endpoint = self._place.endpoint(loopback(origin))
-                socket = connect_present(self._context, zmq.PUSH, endpoint, linger_ms=500)
-                self._loopbacks[origin] = socket
+            socket = self._loopback(origin)
             while answers and try_send(socket, [frames.encode(Answers(answers[:BATCH_JOBS]))]):
                 del answers[:BATCH_JOBS]
             if not answers:
@@ -64,6 +64,18 @@ class GivenUp:
             elif len(answers) > KEPT:
                 self.dropped += len(answers) - KEPT
                 del answers[:-KEPT]
+
+    def tell(self, server: str, whereabouts: Whereabouts) -> None:
+        """At once or not at all: it is not waited for."""
+        try_send(self._loopback(server), [frames.encode(whereabouts)])
+
+    def _loopback(self, server: str) -> zmq.Socket[bytes]:
+        socket = self._loopbacks.get(server)
+        if socket is None:
+            endpoint = self._place.endpoint(loopback(server))
+            socket = connect_present(self._context, zmq.PUSH, endpoint, linger_ms=500)
+            self._loopbacks[server] = socket
+        return socket
 
     def server_gone(self, process: str) -> None:
         """Nobody is called there for now; one that comes back is found again."""

@@ -49,6 +49,7 @@ from primectl.proxy.reunion import Fate, Reunion, Witnesses
 from primectl.proxy.seats import Seat, Seats
 from primectl.proxy.ticket import GONE, Address, Ticket
 from primectl.proxy.unserved import Unserved
+from primectl.proxy.whereabouts import whereabouts
 from primectl.wire.histogram import Histogram
 from primectl.wire.job import (
     HOP_BITS,
@@ -61,7 +62,9 @@ from primectl.wire.job import (
     HandBack,
     JobId,
     Leave,
+    RequestId,
     Streaming,
+    Whereabouts,
     WireJob,
     hop_of,
     request_of,
@@ -255,6 +258,10 @@ class Dispatch:
         """Whether this worker has jobs, so that its loss is theirs."""
         seat = self._seats.find(worker, incarnation)
         return seat is not None and bool(seat.held)
+
+    def whereabouts(self, pool: str, requests: list[RequestId], now: float) -> list[tuple[str, Whereabouts]]:
+        """What to tell servers of these, which are about to be cancelled. `pool` is the name of this one."""
+        return whereabouts(self._book, self._seats, pool, requests, now)
 
     def snapshot(self, now: float = 0.0) -> ProxySample:
         book = self._book

@@ -23,7 +23,7 @@ from msgspec import structs
 
 from primectl.clock import SystemClock
 from primectl.config.model import Config
-from primectl.config.topology import BEGUN, pool_in, pool_out
+from primectl.config.topology import BEGUN, pool_in, pool_out, server_ids
 from primectl.control import child
 from primectl.control.begun import read_begun
 from primectl.control.memory import Heap
@@ -104,7 +104,7 @@ class Proxy:
         self._in.bind(place.endpoint(pool_in(pool)))
         let_in(place, pool_in(pool))
         self._place = place
-        self._given_up = GivenUp(self._context, place, me.id, me.log)
+        self._given_up = GivenUp(self._context, place, server_ids(config), me.id, me.log)
         self._reporter = Reporter(self._context, place, me.id, me.incarnation, Role.PROXY, pool)
         self._commands: list[Command] = []
         self._malformed = 0
@@ -219,6 +219,8 @@ class Proxy:
             # A roster was sent before the word that made this worker announce itself, so it is here if there is one.
             self._hear_supervisor()
             notes = Path(self._place.begun_file(said.worker)).exists()
+        elif type(said) is Cancel:
+            self._tell_where(said, now)
         return self._dispatch.handle(WorkerSpoke(address.removeprefix(URGENT), said, notes), now)
 
     def _from_upstream(self, message: Frames, now: float) -> list[DispatchAction]:
@@ -235,7 +237,12 @@ class Proxy:
         if type(said) is JobsAgain:
             return self._dispatch.handle(JobsSentAgain(said.jobs), now)
         assert type(said) is Cancel
+        self._tell_where(said, now)
         return self._dispatch.handle(RequestsCancelled(said.requests), now)
+
+    def _tell_where(self, cancel: Cancel, now: float) -> None:
+        for server, whereabouts in self._dispatch.whereabouts(self._pool, cancel.requests, now):
+            self._given_up.tell(server, whereabouts)
 
     def _perform(self, actions: list[DispatchAction], now: float) -> list[DispatchEvent]:
         """Send; return what came of it: workers that turned out to be gone, notes that were asked for."""

@@ -22,6 +22,7 @@ from primectl.wire.job import (
     first_job,
     request_of,
 )
+from primectl.wire.journal import EMPTY_TRAIL
 
 SlotT = TypeVar("SlotT")
 
@@ -56,7 +57,7 @@ class Stream:
 class Open(Generic[SlotT]):
     """A request that waits for its answer. `job` is kept to be sent again when a proxy is lost."""
 
-    __slots__ = ("began", "job", "pool", "slot", "stream")
+    __slots__ = ("began", "job", "pool", "slot", "stream", "trail")
 
     def __init__(self, slot: SlotT, pool: str, job: WireJob, began: float) -> None:
         self.slot = slot
@@ -65,6 +66,8 @@ class Open(Generic[SlotT]):
         self.began = began
         self.stream: Stream | None = None
         """Once its answer has begun to come bit by bit."""
+        self.trail = EMPTY_TRAIL
+        """Where it has been, of one that is known to get no answer."""
 
 
 class LedgerSnapshot(Struct, frozen=True):
@@ -195,6 +198,12 @@ class Ledger(Generic[SlotT]):
         if found is not None:
             self._answered += 1
             self.size -= len(found.job.payload)
+
+    def locate(self, request: RequestId, trail: bytes) -> None:
+        """Its worker has let go of it, since its time is over: here it was."""
+        found = self._open.get(request)
+        if found is not None:
+            found.trail = trail
 
     def abandon(self, request: RequestId) -> Open[SlotT] | None:
         """The client has left. None when the request is not open."""

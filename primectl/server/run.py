@@ -56,6 +56,7 @@ from primectl.wire.job import (
     RequestId,
     StreamBegun,
     StreamPart,
+    Whereabouts,
     WireJob,
     first_job,
     request_name,
@@ -267,7 +268,7 @@ class Front:
                     self._log(exchange, exchange.status, entry.stream.received, now, request_name(request))
                     self._record_stream(entry, now, LEFT, why)
                 elif self._tap.enabled:
-                    self._record(entry, Answer(entry.job.id, 0, (), b"", ""), now, LEFT, why)
+                    self._record(entry, Answer(entry.job.id, 0, (), b"", "", trail=entry.trail), now, LEFT, why)
         client.streams.clear()
 
     def _recall(self, request: RequestId, entry: Open[Slot], now: float) -> None:
@@ -389,6 +390,10 @@ class Front:
                 self._part(said, touched, now)
             elif type(said) is StreamBegun:
                 self._begin(said, touched, now)
+            elif type(said) is Whereabouts:
+                for request, trail in said.places:
+                    self._ledger.locate(request, trail)
+                    self._tap.found(request, trail)
             else:
                 assert type(said) is Written
                 self._tap.heard(said)
@@ -443,7 +448,7 @@ class Front:
     def _record_own(self, entry: Open[Slot], answer: Response, now: float, flags: int, problem: str) -> None:
         """The same, of one that this server has answered itself in place of a pool."""
         if self._tap.enabled:
-            own = Answer(entry.job.id, answer.status, answer.fields, answer.body, self._me.id)
+            own = Answer(entry.job.id, answer.status, answer.fields, answer.body, self._me.id, trail=entry.trail)
             self._record(entry, own, now, flags, problem)
 
     def _record_stream(self, entry: Open[Slot], now: float, flags: int = 0, problem: str = "") -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from math import inf
 
 import zmq
 from msgspec import structs
@@ -19,6 +20,7 @@ from primectl.config.topology import RECORDER, Place
 from primectl.control.sockets import BATCH_QUEUE, open_socket, readable, try_send
 from primectl.http.connection import Exchange, Refusal
 from primectl.message import Request
+from primectl.server.astray import Astray
 from primectl.server.beginnings import Beginnings, ended
 from primectl.server.choice import Choice
 from primectl.server.tape import Tape
@@ -54,6 +56,7 @@ class Tap:
         self._clock = clock
         self._tape = Tape(server, incarnation)
         self._beginnings = Beginnings()
+        self._astray = Astray()
         self._choice = Choice()
         self._limit = 0
         self._link: zmq.Socket[bytes] | None = None
@@ -122,7 +125,18 @@ class Tap:
             flags,
             problem,
         )
-        self._add(record)
+        if flags and self._astray.concerns(record):
+            for other in self._astray.hold(record, now):
+                self._add(other)
+            self._soon()
+        else:
+            self._add(record)
+
+    def found(self, request: RequestId, trail: bytes) -> None:
+        """Where a request was that nobody waits for any more."""
+        record = self._astray.found(request, trail)
+        if record is not None:
+            self._add(record)
 
     def refused(self, refusal: Refusal, client: str, server: str, now: float) -> None:
         """What did not become a request: it is recorded as far as it is known."""
@@ -162,7 +176,11 @@ class Tap:
     def _add(self, record: Record) -> None:
         if self._tape.add(record):
             self._flush()
-        elif self._timer is None:
+        else:
+            self._soon()
+
+    def _soon(self) -> None:
+        if self._timer is None:
             self._timer = self._loop.call_later(GATHER_S, self._flush)
 
     # --- the recorder -------------------------------------------------------------------------------------------------
@@ -184,7 +202,12 @@ class Tap:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._tape.seal(self._clock.wall() - self._clock.monotonic())
+        now = self._clock.monotonic()
+        if self._astray:
+            for record in self._astray.overdue(now):
+                self._tape.add(record)
+            self._soon()
+        self._tape.seal(self._clock.wall() - now)
         self._send()
 
     def _send(self) -> None:
@@ -238,6 +261,8 @@ class Tap:
 
     async def finish(self) -> None:
         """The last records leave, and are written if a recorder is there that does it in time."""
+        for record in self._astray.overdue(inf):
+            self._tape.add(record)
         self._flush()
         self._settled.clear()
         if self._up and not self._tape.empty:

@@ -195,13 +195,20 @@ class StreamPart(Struct, array_like=True, frozen=True, tag="P"):
     end: int = STREAM_GOES_ON
 
 
+class Whereabouts(Struct, array_like=True, frozen=True, tag="T"):
+    """Nobody waits for these requests any more, and here they were: each with its trail, this pool included. From a
+    proxy that is told so, and from a worker that has let go."""
+
+    places: list[tuple[RequestId, bytes]]
+
+
 ToProxy = Jobs | JobsAgain | Cancel
 """`pool.<name>.in`: from servers and forwarding workers."""
 FromOut = Announce | Done | HandBack | Beat | Leave | Streaming | Cancel | Allow
 """`pool.<name>.out`, to the proxy: from its workers, and from servers by their lanes what overtakes queued jobs."""
 ToWorker = Jobs | Cancel | Goodbye | WhoIsThere | Allow
 """`pool.<name>.out`, downwards; `Cancel` and `Allow` come by the urgent lane."""
-ToServer = Answers | StreamBegun | StreamPart
+ToServer = Answers | StreamBegun | StreamPart | Whereabouts
 """`loopback.<server>`: from workers and proxies."""
 
 URGENT = b"!"

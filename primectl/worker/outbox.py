@@ -26,6 +26,7 @@ from primectl.wire.job import (
     StreamBegun,
     Streaming,
     StreamPart,
+    Whereabouts,
     WireJob,
     request_of,
 )
@@ -140,7 +141,7 @@ class Outbox:
                     continue
             del self._forwards[pool]
 
-    def send_at_once(self, origin: str, message: Answers | StreamBegun | StreamPart) -> bool:
+    def send_at_once(self, origin: str, message: Answers | StreamBegun | StreamPart | Whereabouts) -> bool:
         """To a server; False when it does not take it now."""
         socket = self._loopbacks.get(origin)
         if socket is None:

@@ -27,7 +27,19 @@ from primectl.control.report import Reporter
 from primectl.control.sockets import readable, try_send
 from primectl.message import Forward, Job, Response
 from primectl.wire import frames
-from primectl.wire.job import Answer, Goodbye, HandBack, JobId, Jobs, Leave, WireJob, hop_of, request_name, request_of
+from primectl.wire.job import (
+    Answer,
+    Goodbye,
+    HandBack,
+    JobId,
+    Jobs,
+    Leave,
+    Whereabouts,
+    WireJob,
+    hop_of,
+    request_name,
+    request_of,
+)
 from primectl.wire.journal import Hop, add_hop
 from primectl.wire.stats import Role
 from primectl.worker.bytecode import forget_young
@@ -233,6 +245,8 @@ class Worker:
         if job.cancelled:
             desk.counters["cancelled"] += 1
             failed = False
+            trail = add_hop(wire.trail, Hop(self._me.id, started, ended, wire.attempt, failed=True))
+            self._outbox.send_at_once(wire.origin, Whereabouts([(request_of(wire.id), trail)]))
         elif type(result) is Response:
             trail = add_hop(wire.trail, Hop(self._me.id, started, ended, wire.attempt, failed))
             answer = Answer(wire.id, result.status, result.fields, result.body, self._me.id, wire.attempt, trail)

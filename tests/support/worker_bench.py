@@ -23,9 +23,11 @@ from primectl.wire.job import (
     HandBack,
     JobId,
     Jobs,
+    RequestId,
     StreamBegun,
     Streaming,
     StreamPart,
+    Whereabouts,
     WireJob,
     first_job,
     request_of,
@@ -49,6 +51,8 @@ class Bench:
         self.own_pool = plane.bind(zmq.ROUTER, pool_in("compute"))
         self.process = plane.start("primectl.worker", "compute.1")
         self.said: list[tuple[bytes, object]] = []
+        self.places: dict[RequestId, bytes] = {}
+        self._arrived: list[Answers | StreamBegun | StreamPart] = []
         assert self.wait_to_hear(Announce) == Announce("compute.1", 1, [])
 
     # --- to the worker
@@ -92,10 +96,9 @@ class Bench:
             missing.difference_update(said.jobs)
 
     def wait_for_message(self) -> Answers | StreamBegun | StreamPart:
-        """The next thing that the server is sent."""
-        assert self.answers.poll(PATIENCE_MS), "nothing came to the server"
-        message: Answers | StreamBegun | StreamPart = frames.to_server(self.answers.recv())
-        return message
+        """The next thing that the server is sent for its clients."""
+        assert not self.nothing_for_the_server(PATIENCE_MS), "nothing came to the server"
+        return self._arrived.pop()
 
     def wait_for_answer(self) -> Answer:
         message = self.wait_for_message()
@@ -104,7 +107,14 @@ class Bench:
         return answer
 
     def nothing_for_the_server(self, wait_ms: int = 0) -> bool:
-        return not self.answers.poll(wait_ms)
+        """Where cancelled requests were is for no client: it is put aside, in `places`."""
+        while not self._arrived and self.answers.poll(wait_ms):
+            message = frames.to_server(self.answers.recv())
+            if isinstance(message, Whereabouts):
+                self.places.update(message.places)
+            else:
+                self._arrived.append(message)
+        return not self._arrived
 
     def samples(self) -> list[WorkerSample]:
         return [each.report for each in self.plane.reports(50) if isinstance(each.report, WorkerSample)]

@@ -47,6 +47,7 @@ from primectl.wire.job import (
     StreamBegun,
     Streaming,
     StreamPart,
+    Whereabouts,
     WhoIsThere,
     WireJob,
     first_job,
@@ -111,6 +112,7 @@ MESSAGES: dict[str, object] = {
         [Record(request_of(JOB), 1.5, 2.5, b"\x90", 0, 200, (), b"7", 1, "compute.3", "parse", 1, add_hop(b"", HOP))],
     ),
     "written": Written(9, 17),
+    "whereabouts": Whereabouts([(request_of(JOB), add_hop(b"", HOP))]),
     "recorder sample": ReportEnvelope("recorder", 9, 2, RecorderSample(5, 4096, 4, 1.5, 1, 2, 3, "full", {"a": 1})),
 }
 GOLDEN = dict(line.split(": ") for line in Path(__file__).with_name("golden.txt").read_text().splitlines())

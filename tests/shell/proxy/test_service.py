@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from primectl.message import HeaderMap
 from primectl.wire import frames
 from primectl.wire.control import Drain, Resume, process_topic
-from primectl.wire.job import Cancel, Done, request_of
-from primectl.wire.journal import hops_of
+from primectl.wire.job import Cancel, Done, Whereabouts, request_of
+from primectl.wire.journal import Hop, add_hop, hops_of
 from primectl.wire.stats import Acknowledged
 from tests.shell.proxy.bench import Bench, FakeWorker, a_bench
 from tests.support.jobs import a_job, job_id
@@ -103,3 +104,23 @@ def test_the_memory_of_large_jobs_returns_when_their_clients_leave():
         bench.overtaking.send(frames.encode(Cancel([request_of(job_id(serial)) for serial in range(1, 51)])))
         bench.wait_for_sample(queued=0)
         wait_for(lambda: rss_bytes(bench.process.pid) < before + 10 * MIB, "the memory of 50 jobs of 2 MiB")
+
+
+@pytest.mark.parametrize("lane", ["the urgent one", "that of jobs"])
+def test_a_server_that_calls_requests_off_is_told_where_they_were(bench: Bench, lane: str):
+    worker = FakeWorker(bench.plane, 1)
+    before = Hop("parse.1", 1.0, 2.0)
+    held, waiting = (structs.replace(a_job(serial), trail=add_hop(b"", before)) for serial in (1, 2))
+    bench.offer(held)
+    assert worker.jobs() == [held]
+    bench.offer(waiting)
+    bench.wait_for_sample(queued=1, in_flight=1)
+    requests = [request_of(job_id(serial)) for serial in (1, 2, 3)]
+    (bench.overtaking if lane == "the urgent one" else bench.upstream).send(frames.encode(Cancel(requests)))
+    assert bench.answers.poll(20_000), "nothing came to the server"
+    told = frames.to_server(bench.answers.recv())
+    assert isinstance(told, Whereabouts)
+    places = {request: hops_of(trail) for request, trail in told.places}
+    assert list(places) == requests[:2]
+    assert [hops[0] for hops in places.values()] == [before, before]
+    assert [(hops[1].worker, hops[1].failed) for hops in places.values()] == [("compute.1", True), ("compute", True)]

@@ -24,6 +24,8 @@ from primectl.wire.job import (
     STREAM_COMPLETE,
     Answer,
     Answers,
+    Cancel,
+    Whereabouts,
     request_name,
     request_of,
 )
@@ -207,6 +209,22 @@ def test_a_request_that_nobody_answered_in_time_says_so():
         assert client.getresponse().status == 504
         record = recorder.record()
         assert (record.status, record.flags, record.problem) == (504, TIMED_OUT, "no answer within 0.2 s")
+
+
+@pytest.mark.parametrize("told", ["before it is over", "after it"])
+def test_a_request_that_nobody_answered_in_time_shows_where_it_was(told: str):
+    with a_bench(request_timeout=0.2) as (bench, recorder):
+        client = bench.ask("GET", "/do")
+        (job,) = bench.jobs()
+        place = Whereabouts([(request_of(job.id), TRAIL)])
+        if told == "before it is over":
+            bench.loopback.send(frames.encode(place))
+        else:
+            assert bench.hear_urgent() == Cancel([request_of(job.id)])
+            bench.loopback.send(frames.encode(place))
+        assert client.getresponse().status == 504
+        record = recorder.record()
+        assert (record.status, record.flags, record.trail) == (504, TIMED_OUT, TRAIL)
 
 
 def test_fields_that_cannot_be_sent_are_recorded_as_the_500_that_the_client_got(both: tuple[Bench, Recorder]):

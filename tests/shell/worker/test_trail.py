@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from primectl.wire import frames
-from primectl.wire.job import StreamBegun
+from primectl.wire.job import StreamBegun, request_of
 from primectl.wire.journal import Hop, add_hop, hops_of
 from tests.support.worker_bench import Bench, a_bench, job
 
@@ -47,6 +47,18 @@ def test_a_forwarded_request_takes_its_trail_along_and_a_failed_forward_is_a_fai
 def test_a_handler_that_raised_is_a_failed_hop(bench: Bench):
     bench.send(job(1, "news"))
     assert [(hop.worker, hop.failed) for hop in hops_of(bench.wait_for_answer().trail)] == [("compute.1", True)]
+
+
+@pytest.mark.parametrize("bench", ["cancelled_in"], indirect=True)
+def test_a_worker_that_lets_go_of_a_job_whose_time_is_over_says_that_it_was_here(bench: Bench):
+    late = structs.replace(job(1, "sleep", deadline=time.monotonic() + 0.1), trail=add_hop(b"", BEFORE))
+    bench.send(late)
+    bench.wait_for_done(1)
+    assert bench.nothing_for_the_server()
+    before, here = hops_of(bench.places[request_of(late.id)])
+    assert before == BEFORE
+    assert (here.worker, here.failed) == ("compute.1", True)
+    assert here.ended >= late.deadline
 
 
 @pytest.mark.parametrize("bench", ["stream"], indirect=True)
