@@ -7,11 +7,11 @@ and an exit code: 0 done, 1 failed, 2 wrong usage or config, 3 no such cluster, 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -24,9 +24,12 @@ from primectl.errors import ConfigError, PrimectlError
 
 COMMANDS = (
     "init", "check", "schema", "up", "down", "ps", "scale", "kill", "restart", "reload", "apply", "drain", "resume",
-    "dump", "logs", "reopen", "events", "replay", "top", "tui", "unit",
+    "dump", "logs", "reopen", "events", "requests", "replay", "top", "tui", "unit",
 )  # fmt: skip
-"""In the order of the help; each is the function of that name in the module of that name."""
+"""In the order of the help; each is the function of that name in the module of that name.
+
+A module's `VERBS` are the commands below its own, as `module:function` by name: `primectl requests show`.
+"""
 INTERRUPTED = 130
 
 UsageError: type[Exception] = cast(type[Exception], typer.BadParameter.__mro__[1])
@@ -43,22 +46,30 @@ class TextCommand(TyperCommand):
 class CommandTable(TyperGroup):
     """Imports a command when it is asked for: `ps` need not load what `tui` needs."""
 
+    table: ClassVar[Mapping[str, str]] = {name: f"primectl.cli.{name}:{name}" for name in COMMANDS}
+
     def get_params(self, ctx: Any) -> list[Any]:
         return taking_text(super().get_params(ctx))
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
+        return list(self.table)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
-            near = get_close_matches(cmd_name, COMMANDS, 1)
-            hint = f'Did you mean "{near[0]}"?' if near else "`primectl --help` lists the commands"
-            raise ConfigError(f'there is no command "{cmd_name}"', mend=hint)
-        module = import_module(f"primectl.cli.{cmd_name}")
+        if cmd_name not in self.table:
+            near = get_close_matches(cmd_name, self.table, 1)
+            hint = f'Did you mean "{near[0]}"?' if near else f"`{ctx.command_path} --help` lists the commands"
+            above = ctx.command_path.partition(" ")[2]
+            raise ConfigError(f'there is no command "{f"{above} {cmd_name}".strip()}"', mend=hint)
+        path, _, name = self.table[cmd_name].partition(":")
+        module = import_module(path)
+        function = getattr(module, name)
+        settings = getattr(module, "CONTEXT_SETTINGS", None)
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(cmd_name, cls=TextCommand, context_settings=getattr(module, "CONTEXT_SETTINGS", None))(
-            getattr(module, cmd_name)
-        )
+        if verbs := getattr(module, "VERBS", None):
+            below = type("CommandTableBelow", (CommandTable,), {"table": verbs})
+            alone.callback(cls=below, invoke_without_command=True, context_settings=settings)(function)
+        else:
+            alone.command(cmd_name, cls=TextCommand, context_settings=settings)(function)
         return get_command(alone)
 
 
