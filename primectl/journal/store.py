@@ -30,6 +30,7 @@ VERSION = 1
 PREVIOUS = (
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    INSERT INTO meta VALUES ('rows', '0');
     CREATE TABLE requests (
         number INTEGER PRIMARY KEY, request INTEGER NOT NULL, time REAL NOT NULL, ms REAL NOT NULL,
         status INTEGER NOT NULL, flags INTEGER NOT NULL, attempts INTEGER NOT NULL, size INTEGER NOT NULL,
@@ -92,6 +93,9 @@ _WORDS = {
     sqlite3.SQLITE_BUSY: "another process is writing to it",
     sqlite3.SQLITE_LOCKED: "another process is writing to it",
 }
+ROWS = "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'rows'"
+"""How many there are, without counting them: for a million that takes 50 ms."""
+_MORE_ROWS = "UPDATE meta SET value = value + ? WHERE key = 'rows'"
 _INSERT = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COUNT_DEAD = "SELECT count(*) FROM requests WHERE (flags & 129) = 1"
 _OLDEST_DEAD = "SELECT number FROM requests WHERE (flags & 129) = 1 ORDER BY number LIMIT 64"
@@ -249,6 +253,7 @@ class Journal:
                     number += len(page)
                 if heard:
                     self._note(heard)
+                self._connection.execute(_MORE_ROWS, (self._rows - before[0],))
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._rows, self._dead, self._dead_bytes = before
@@ -338,12 +343,14 @@ class Journal:
         edge = self._edge(limit)
         if edge is None and not too_many:
             return self._shrink(used, free, max_size)
+        before = self._rows
         self._connection.execute("BEGIN IMMEDIATE")
         if edge is not None:
             self._delete_below(edge)
         if too_many:
             self._delete_dead(_OLDEST_DEAD)
             self._dead = self._ask(_COUNT_DEAD)
+        self._connection.execute(_MORE_ROWS, (self._rows - before,))
         self._connection.execute("COMMIT")
         if edge is not None:
             self._floor = edge
