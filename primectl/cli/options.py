@@ -29,6 +29,12 @@ Since = Annotated[
     str | None,
     typer.Option("--since", metavar="TIME", help="Not before: so long ago (5m), or a time (2026-01-31T12:00:00Z)."),
 ]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Not after: as --since says it.")]
+Where = Annotated[
+    str | None,
+    typer.Option("--where", metavar="FILTER", help="Those that fit, such as 'status>=500 and path~/x and not replay'."),
+]
+Dead = Annotated[bool, typer.Option("--dead", help="Dead letters that no replay has redeemed yet.")]
 Timeout = Annotated[
     str | None, typer.Option("--timeout", metavar="TIME", help="How long it may take, such as 30s or 2m.")
 ]

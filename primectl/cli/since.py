@@ -1,4 +1,4 @@
-"""`--since`: a time ago, or a time."""
+"""`--since`, `--until`: a time ago, or a time."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ capture     redact      what shall not be written down is replaced by a keyed ha
             entry       a server's Record -> Row, Entry
             store     § SQLite: open, migrate, append, prune
 reading     where       the filter language -> SQL
-            archive   § list, follow, show
+            archive   § list, show, hand out
+            follow    § what is written from now on
 handing on  sets        JSONL, the format of saved sets
             har, curl   other people's formats
 replay      steps       what a replay is made of: Plan, Step, Outcome

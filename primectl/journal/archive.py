@@ -108,6 +108,11 @@ class Archive:
     def exists(self) -> bool:
         return os.path.exists(self._path)
 
+    @property
+    def file(self) -> tuple[int, int] | None:
+        """Which file the last answer is from: another one once a journal has been set aside."""
+        return self._file
+
     # --- lists --------------------------------------------------------------------------------------------------------
 
     def query(self, query: RequestsQuery) -> Requests:
@@ -135,10 +140,26 @@ class Archive:
             left -= len(page)
             beyond = page[-1].number
 
-    def newest(self) -> int:
-        """The number of the newest row, 0 without any."""
+    def below_last(self, query: RequestsQuery) -> int:
+        """A number below the newest `last` rows that fit and above all others that do; 0 where there are no others."""
+        choice = _chosen(query)
         with self._reading() as db:
-            return _newest(db) if db is not None else 0
+            if db is None:
+                return 0
+            found = db.execute(
+                f"{_SELECT}{choice.sql} ORDER BY number DESC LIMIT 1 OFFSET ?", [*choice.params, query.last]
+            ).fetchone()
+        return int(found[0]) if found is not None else 0
+
+    def replays_of(self, id: str, most: int = 20) -> list[Row]:  # noqa: A002
+        """The newest rows that are replays of the request with this whole id."""
+        with self._reading() as db:
+            if db is None:
+                return []
+            found = db.execute(
+                f"{_SELECT}replay_run IS NOT NULL AND replay_of = ? ORDER BY number DESC LIMIT ?", [int(id, 16), most]
+            ).fetchall()
+            return [self._row(db, columns) for columns in found]
 
     def by_run(self, run: str, since: float = 0.0) -> dict[str, Row]:
         """The rows of a run of replays by their own ids, which are what the answers had as X-Request-Id. `since` is
@@ -233,7 +254,7 @@ class Archive:
             raise NotFound(f"no request {id} is recorded", mend="`primectl requests` lists those that are")
         if len(numbers) > 1:
             named = ", ".join(request_name(RequestId(request)) for request in list(numbers)[:_EXAMPLES])
-            more = ", …" if len(numbers) > _EXAMPLES else ""
+            more = " and more" if len(numbers) > _EXAMPLES else ""
             raise ConfigError(f"the ids of several requests end in {id}: {named}{more}", mend="Give more digits")
         return next(iter(numbers.values()))
 

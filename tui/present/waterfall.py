@@ -42,7 +42,8 @@ def stages(row: Row) -> list[Stage]:
         found.append(_hop(hop, at))
         at += hop.queued_ms + hop.served_ms
     own = max(0.0, row.ms - at)
-    name = "server" if row.hops or row.status else "nobody"
+    # Without an answer of theirs nobody knows what the pools did meanwhile.
+    name = "server" if row.hops or not row.pool else "in the pools"
     found.append(Stage(name, at, 0.0, own, units.milliseconds(own), tone=Tone.DIM))
     return found
 
@@ -68,6 +69,18 @@ def _hop(hop: HopTimes, at: float) -> Stage:
 def _whole(row: Row) -> float:
     """The milliseconds that all bars share."""
     return max(row.ms, sum(hop.queued_ms + hop.served_ms for hop in row.hops))
+
+
+def slowest(row: Row) -> str:
+    """Where most of the time went, `compute s22ms`; where it failed that is told before."""
+    phases = [(ms, letter, hop) for hop in row.hops for letter, ms in (("q", hop.queued_ms), ("s", hop.served_ms))]
+    if not phases:
+        return ""
+    ms, letter, hop = max(phases, key=lambda phase: phase[0])
+    failed = next((hop for hop in row.hops if hop.failed), None)
+    if failed is not None and failed is not hop:
+        return f"{clean(failed.pool)} ✗"
+    return f"{clean(hop.pool)} {letter}{units.milliseconds(ms)}{' ✗' if hop.failed else ''}"
 
 
 # --- one line ---------------------------------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ def test_an_entry_is_found_by_its_id_or_the_end_of_it(journal: Journal, archive:
 def test_the_end_of_several_ids_is_refused_and_names_them(journal: Journal, archive: Archive):
     add(journal, *(a_record(0x51BB + (n << 16)) for n in range(5)))
     with pytest.raises(
-        ConfigError, match=r"several requests end in 51bb: \w{13}, \w{13}, \w{13}, …\. Give more digits"
+        ConfigError, match=r"several requests end in 51bb: \w{13}, \w{13}, \w{13} and more\. Give more digits"
     ):
         archive.entry("51bb")
     with pytest.raises(ConfigError, match="expected the id of a request"):
