@@ -7,9 +7,10 @@ from primectl.config.topology import Place
 from primectl.control.running import supervisor_pid
 from primectl.errors import ChannelLost, CommandRefused, WireError
 from primectl.wire.stats import ClusterSnapshot, JournalSnapshot
-from tui.present.units import plural
+from tui.present.journal import journal_trouble
 
 PATIENCE_S = 1.0
+OFF = "requests are not recorded (journal.enabled = false)"
 
 
 def tell_recording(place: Place) -> None:
@@ -29,13 +30,4 @@ def tell_recording(place: Place) -> None:
 
 def recording_text(journal: JournalSnapshot) -> str:
     """What is wrong with recording, "" for nothing."""
-    said = []
-    if journal.state == "off":
-        said.append("requests are not recorded (journal.enabled = false)")
-    elif journal.state == "stopped":
-        said.append(f"requests are not recorded now: {journal.trouble or 'the recorder does not run'}")
-    elif journal.trouble:
-        said.append(journal.trouble)
-    if journal.dropped:
-        said.append(f"{plural(journal.dropped, 'request')} could not be recorded: they came too fast")
-    return "; ".join(said)
+    return OFF if journal.state == "off" else journal_trouble(journal)

@@ -5,7 +5,6 @@ Everything in them came from clients and handlers, so it is cleaned here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -14,8 +13,10 @@ from primectl.message import Headers, reason
 from primectl.wire.journal import Entry, Row
 from tui.present import units
 from tui.present.clean import clean, fit
+from tui.present.entries import show_redacted
+from tui.present.requests import clock_ms, hop_text, ms_text, note, slowest, status_text, status_tone
 from tui.present.tables import Column, Line, Slot, Tone, lay_out
-from tui.present.waterfall import chart_lines, slowest
+from tui.present.waterfall import chart_lines
 
 COLUMNS = (
     Column("", 1),
@@ -35,7 +36,6 @@ _ID = 2
 HEX_LINE = 16
 HEX_BYTES = 256
 """Of a body that is no text so much is shown."""
-_REDACTED = re.compile(r"redacted:(\d{1,12}):[0-9a-f]{16}")
 _SGR = {
     Tone.DIM: "2", Tone.STRONG: "1", Tone.TITLE: "1", Tone.ACCENT: "36", Tone.GOOD: "32", Tone.BUSY: "36",
     Tone.WARN: "33", Tone.BAD: "31",
@@ -73,15 +73,16 @@ def row_text(row: Row, slots: Sequence[Slot], *, colour: bool) -> str:
 def _cells(row: Row) -> list[tuple[str, Tone]]:
     """What stands under COLUMNS."""
     mark = (REDEEMED if row.redeemed else DEAD) if row.dead else REPLAY if row.replay_run else ""
+    slow = slowest(row.hops)
     return [
         (mark, Tone.BAD if mark == DEAD else Tone.DIM),
-        (clock(row.time), Tone.DIM),
+        (clock_ms(row.time), Tone.DIM),
         (row.id, Tone.ACCENT),
         (clean(row.method), Tone.PLAIN),
-        (shown_redacted(clean(target(row))), Tone.PLAIN),
-        (str(row.status or "-"), status_tone(row.status)),
-        (milliseconds(row.ms), Tone.PLAIN),
-        (slowest(row), Tone.PLAIN),
+        (show_redacted(clean(target(row))), Tone.PLAIN),
+        (status_text(row.status), status_tone(row.status)),
+        (ms_text(row.ms), Tone.PLAIN),
+        (hop_text(slow) if slow is not None else "-", Tone.PLAIN),
         (units.size(row.size) if row.status else "-", Tone.PLAIN),
         (note(row), Tone.WARN),
     ]
@@ -89,34 +90,6 @@ def _cells(row: Row) -> list[tuple[str, Tone]]:
 
 def target(row: Row) -> str:
     return f"{row.path}?{row.query}" if row.query else row.path
-
-
-def clock(unix_s: float) -> str:
-    """The local time of day with milliseconds."""
-    return datetime.fromtimestamp(unix_s).isoformat(timespec="milliseconds").partition("T")[2]
-
-
-def milliseconds(value: float) -> str:
-    """A bare number in few characters: 0.4, 31, 30000."""
-    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
-
-
-def status_tone(status: int) -> Tone:
-    return Tone.BAD if status >= 500 or not status else Tone.WARN if status >= 400 else Tone.GOOD
-
-
-def note(row: Row) -> str:
-    """What is special about it, in words."""
-    notes = [clean(row.problem)] if row.problem else []
-    if row.attempts > 1:
-        notes.append(f"{row.attempts} attempts")
-    if row.replay_run:
-        notes.append(f"replay of {row.replay_of}")
-    if row.cut:
-        notes.append("cut")
-    if row.imported:
-        notes.append("imported")
-    return ", ".join(notes)
 
 
 # --- one of them ------------------------------------------------------------------------------------------------------
@@ -209,9 +182,4 @@ def hex_lines(body: bytes) -> list[str]:
 
 
 def _shown(text: str) -> str:
-    return shown_redacted(clean(text))
-
-
-def shown_redacted(text: str) -> str:
-    """What was taken out before it was written, in words: its size is all that an operator needs."""
-    return _REDACTED.sub(lambda found: f"‹redacted {found[1]} B›", text)
+    return show_redacted(clean(text))

@@ -19,6 +19,8 @@ STRIP_CELLS = 8
 """Of the bar that a whole request would have beside others in a line."""
 LEAST_CHART, WIDEST_CHART = 10, 60
 LONGEST_NAME = 24
+LEAST_MS = 1e-9
+"""What took no time at all has a scale, too."""
 
 
 class Stage(Struct, frozen=True):
@@ -71,18 +73,6 @@ def _whole(row: Row) -> float:
     return max(row.ms, sum(hop.queued_ms + hop.served_ms for hop in row.hops))
 
 
-def slowest(row: Row) -> str:
-    """Where most of the time went, `compute s22ms`; where it failed that is told before."""
-    phases = [(ms, letter, hop) for hop in row.hops for letter, ms in (("q", hop.queued_ms), ("s", hop.served_ms))]
-    if not phases:
-        return ""
-    ms, letter, hop = max(phases, key=lambda phase: phase[0])
-    failed = next((hop for hop in row.hops if hop.failed), None)
-    if failed is not None and failed is not hop:
-        return f"{clean(failed.pool)} ✗"
-    return f"{clean(hop.pool)} {letter}{units.milliseconds(ms)}{' ✗' if hop.failed else ''}"
-
-
 # --- one line ---------------------------------------------------------------------------------------------------------
 
 
@@ -111,7 +101,7 @@ def _cells(line: Line) -> int:
 
 def _bar(part: float, whole: float) -> str:
     """Up to STRIP_CELLS cells, in eighths; the least thing shows."""
-    eighths = max(1, round(8 * STRIP_CELLS * part / whole)) if whole > 0 else 1
+    eighths = max(1, round(8 * STRIP_CELLS * part / max(whole, LEAST_MS)))
     return SERVED * (eighths // 8) + EIGHTHS[eighths % 8].strip()
 
 
@@ -149,7 +139,7 @@ def chart_lines(row: Row, width: int) -> list[Line]:
 
 def _span(stage: Stage, whole: float, width: int) -> tuple[int, int, int]:
     """The cells at which it begins, is begun with, ends; the least that was served shows."""
-    scale = width / whole if whole > 0 else 0.0
+    scale = width / max(whole, LEAST_MS)
     at = stage.at
     start, begun, end = (round(ms * scale) for ms in (at, at + stage.queued, at + stage.queued + stage.served))
     if stage.served > 0 and end == begun:

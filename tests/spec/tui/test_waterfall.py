@@ -9,7 +9,7 @@ from msgspec import structs
 from primectl.wire.journal import HopTimes, Row
 from tui.present.clean import cells
 from tui.present.tables import Line, plain
-from tui.present.waterfall import chart_lines, slowest, strip_lines
+from tui.present.waterfall import chart_lines, strip_lines
 
 
 def a_row(ms: float, *hops: HopTimes, status: int = 200) -> Row:
@@ -61,15 +61,6 @@ def test_without_hops_it_was_the_servers_own_or_what_happened_in_the_pools_is_no
     assert shown(strip_lines(structs.replace(a_row(1.0, status=0), pool="parse"), 80)) == [
         " in the pools ████████1.0ms"
     ]
-
-
-def test_the_slowest_part_is_named_and_what_failed_before_it() -> None:
-    slow, quick = HopTimes("compute", "compute.3", 3.0, 9.0), HopTimes("parse", "parse.1", 0.1, 0.2)
-    failed = HopTimes("parse", "parse.1", 0.1, 0.2, failed=True)
-    assert slowest(a_row(20.0, quick, slow)) == "compute s9.0ms"
-    assert slowest(a_row(20.0, HopTimes("compute", "", 9000.0, 0.0, failed=True))) == "compute q9.0s ✗"
-    assert slowest(a_row(20.0, slow, failed)) == "parse ✗"
-    assert slowest(a_row(20.0)) == ""
 
 
 def test_the_name_of_a_worker_cannot_reach_the_terminal_raw() -> None:
