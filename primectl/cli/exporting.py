@@ -185,7 +185,7 @@ def _entries(archive: Archive, chosen: Chosen) -> Iterator[Entry]:
         where=chosen.where,
         last=options.whole_number(chosen.last, "--last", 1) if chosen.last else 0,
         since=since(chosen.since, now) if chosen.since else 0.0,
-        until=since(chosen.until, now) if chosen.until else 0.0,
+        until=since(chosen.until, now, "--until") if chosen.until else 0.0,
         dead=chosen.dead,
     )
 

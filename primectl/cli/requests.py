@@ -26,7 +26,11 @@ from primectl.journal.follow import Follow
 from primectl.journal.sets import row_to_json
 from primectl.wire.journal import RequestsQuery, Row
 
-VERBS = {"show": "primectl.cli.showing:show"}
+VERBS = {
+    "show": "primectl.cli.showing:show",
+    "export": "primectl.cli.exporting:export",
+    "import": "primectl.cli.importing:take_in",
+}
 LOOK_EVERY_S = 0.2
 WIDTH_OF_A_PIPE = 160
 _NEXT = ",\n"

@@ -199,3 +199,12 @@ def test_following_says_once_that_a_journal_is_damaged_and_goes_on_with_the_next
             following.kill()
             following.communicate()
     assert (tmp_path / "told").read_text().count("is damaged") == 1
+
+
+def test_export_and_import_are_commands_below_requests(run: Run, path: str, tmp_path: Path):
+    add(path, a_record(0x51BB), a_record(0x51BC))
+    exported = json.loads(run("export", "51bb", "-o", "set.jsonl", "--json").stdout)
+    assert (exported["requests"], exported["format"]) == (1, "jsonl")
+    imported = run("import", "set.jsonl", "-c", "other")
+    assert imported.returncode == 0, imported.stderr
+    assert listed(run, "-c", "other", "--where", "imported") == [0x51BB]
