@@ -93,7 +93,8 @@ async def _run(
 
     def on_outcome(step: Step, outcome: Outcome) -> None:
         report.add(compare(step.entry, outcome, rules))
-        remembering.ended(outcome.number)
+        if not outcome.unsent:
+            remembering.ended(outcome.number)
 
     started = SystemClock().wall()
     loop.add_signal_handler(signal.SIGINT, interrupt)

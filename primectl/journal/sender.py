@@ -225,7 +225,7 @@ class _Run:
         if question.sent_at:
             self._lags.append(sent_s - step.due_s)
         if isinstance(end, AskingFailed):
-            outcome = Outcome(step.number, step.due_s, sent_s, now - sent_at, error=end.what)
+            outcome = Outcome(step.number, step.due_s, sent_s, now - sent_at, error=end.what, unsent=not end.connected)
             reason = self._brakes.ended(0, outcome.seconds, end.what, connected=end.connected)
         else:
             outcome = Outcome(

@@ -57,3 +57,5 @@ class Outcome(Struct, frozen=True):
     body: bytes = b""
     error: str = ""
     request_id: str = ""
+    unsent: bool = False
+    """Nothing of it went out: no connection could be made. A run that is resumed sends it."""

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -28,7 +30,7 @@ IDS = [f"{number:013x}" for number in (1, 2, 3)]
 class Target:
     """Answers every request with its target, or what `answers` has for it, and keeps what it was sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "") -> None:
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.gate = threading.Event()
@@ -62,13 +64,29 @@ class Target:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        if path:
+            self.server: ThreadingHTTPServer = UnixServer(path, Handler)  # type: ignore[arg-type]
+            self.url = f"unix:{path}"
+        else:
+            self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+
+class UnixServer(ThreadingHTTPServer):
+    address_family = socket.AF_UNIX
+    server_bind = TCPServer.server_bind  # HTTPServer's looks up the name of an address
 
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    target = Target()
+    with serving() as target:
+        yield target
+
+
+@contextmanager
+def serving(path: str = "") -> Iterator[Target]:
+    """At a free port, or at a UNIX socket."""
+    target = Target(path)
     thread = threading.Thread(target=target.server.serve_forever, args=(0.01,))
     thread.start()
     yield target
@@ -203,6 +221,17 @@ def test_a_dead_target_stops_the_run_which_says_how_many_were_not_sent(run: Run,
     assert "cannot be reached" in report["stopped"]
     assert report["sent"] == report["failed"] > 0
     assert report["sent"] + report["not_sent"] == 100
+
+
+def test_what_a_dead_target_was_not_sent_is_sent_when_the_run_goes_on(run: Run, a_set: Callable[..., str]) -> None:
+    saved = a_set(*(a_line(f"/{number}", f"/{number}") for number in range(30)))
+    with TemporaryDirectory(prefix="pctl-") as folder:
+        stopped = json.loads(run("run", saved, "--to", f"unix:{folder}/s", "--json", "--in-flight", "1").stdout)
+        assert (stopped["failed"], stopped["not_sent"]) == (5, 25)
+        with serving(f"{folder}/s") as target:
+            done = json.loads(run("--resume", stopped["run"], "--json").stdout)
+        assert (done["run"], done["sent"], done["same"]) == (stopped["run"], 30, 30)
+        assert sorted(asked[1] for asked in target.asked) == sorted(f"/{number}" for number in range(30))
 
 
 def test_a_dry_run_sends_nothing(run: Run, target: Target, a_set: Callable[..., str]) -> None:

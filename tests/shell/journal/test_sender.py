@@ -187,7 +187,7 @@ async def test_a_target_that_is_not_there_is_given_up_after_a_few_tries():
     assert ended.reason == "the target cannot be reached: connection refused"
     assert ended.not_sent == 1000 - len(run.outcomes)
     assert 5 <= len(run.outcomes) <= 64
-    assert {outcome.error for outcome in run.outcomes} == {"connection refused"}
+    assert {(outcome.error, outcome.unsent) for outcome in run.outcomes} == {("connection refused", True)}
 
 
 async def test_a_socket_that_is_not_there_is_a_target_that_is_not_there(tmp_path: Path):
@@ -214,6 +214,7 @@ async def test_a_target_that_dies_amid_the_run_stops_it_after_twenty_without_an_
         ended = await run()
     assert ended.reason.startswith("the target does not answer: 20 in a row, the last one: the server closed")
     failed = [outcome for outcome in run.outcomes if outcome.error]
+    assert not any(outcome.unsent for outcome in failed)
     assert 20 <= len(failed) <= 21
     assert len(run.outcomes) - len(failed) >= 25
     assert ended.not_sent == 300 - len(run.outcomes)
