@@ -237,6 +237,10 @@ def _run(place: Place, job: _Job, fail_on: str | None, *, as_json: bool, diff: b
             tell(f"warning: {remembering.trouble}")
     if as_json:
         say_json(report.to_json())
+    elif not job.entries:
+        say("no dead letter waits to be redeemed")
+    elif job.left is not None and not job.plan.steps:
+        say(f"nothing of run {run} is left to be sent")
     else:
         say(report_text(report, colour=has_colour(sys.stdout), with_differences=diff))
         if report.not_sent:

@@ -15,8 +15,8 @@ from tui.present.clean import clean, cut
 
 CHANGE_HEADERS = ("ID", "REQUEST", "STATUS", "TIME", "WHAT")
 POOL_HEADERS = ("POOL", "REQUESTS", "QUEUED", "SERVED")
-SHOWN = 100
-"""So many results are shown; `--json` has more of them."""
+SHOWN = 50
+"""So many results are shown, those that are only slower last; `--json` has more of them."""
 _REQUEST_CELLS = 48
 _WHAT_CELLS = 60
 _LABEL = 10
@@ -24,9 +24,12 @@ _LABEL = 10
 
 def report_text(report: Report, *, colour: bool, with_differences: bool) -> str:
     """What was sent, what came of it; then what changed, one a line, or with all differences that are known."""
-    telling = [result for result in report.results if result.kind is not Kind.SAME or result.slower]
+    results = report.results
+    telling = [result for result in results if result.kind is not Kind.SAME]
+    telling += [result for result in results if result.kind is Kind.SAME and result.slower]
     shown = telling[:SHOWN]
-    parts = [_run_line(report), summary_line(report, colour=colour)]
+    parts = [_run_line(report)] if report.sent else []
+    parts.append(summary_line(report, colour=colour))
     if shown and with_differences:
         for result in shown:
             parts += ["", *_whole(result, colour)]

@@ -214,13 +214,20 @@ def _result_json(result: Result) -> dict[str, Any]:
         "status": {"before": result.status_before, "after": result.status_after},
         "ms": {"before": round(result.ms_before, 3), "after": round(result.ms_after, 3)},
         "hops": {
-            "before": msgspec.to_builtins(result.hops_before),
-            "after": msgspec.to_builtins(result.hops_after),
+            "before": _hops_json(result.hops_before),
+            "after": _hops_json(result.hops_after),
         },
         "differences": msgspec.to_builtins(list(result.differences)),
         "more": result.more,
         "notes": list(result.notes),
     }
+
+
+def _hops_json(hops: Iterable[HopTimes]) -> list[dict[str, Any]]:
+    return [
+        msgspec.to_builtins(structs.replace(hop, queued_ms=round(hop.queued_ms, 3), served_ms=round(hop.served_ms, 3)))
+        for hop in hops
+    ]
 
 
 def _skip_json(skipped: Skipped) -> dict[str, Any]:
@@ -238,7 +245,7 @@ def _skip_json(skipped: Skipped) -> dict[str, Any]:
         "slower": False,
         "status": {"before": max(row.status, 0), "after": 0},
         "ms": {"before": round(row.ms, 3), "after": 0.0},
-        "hops": {"before": msgspec.to_builtins(row.hops), "after": []},
+        "hops": {"before": _hops_json(row.hops), "after": []},
         "differences": [],
         "more": 0,
         "notes": [],

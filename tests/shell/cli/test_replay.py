@@ -344,6 +344,7 @@ def test_ctrl_c_ends_with_the_report_so_far_and_the_run_can_go_on(
     )
     assert sorted({asked[1] for asked in target.asked}) == sorted(f"/{number}" for number in range(10))
     assert len(target.asked) == before + rest["sent"]
+    assert run("--resume", report["run"]).stdout == f"nothing of run {report['run']} is left to be sent\n"
 
 
 @contextmanager

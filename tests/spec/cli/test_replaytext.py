@@ -129,8 +129,15 @@ def test_pools_show_their_times_then_and_now() -> None:
 
 
 def test_a_long_list_is_cut_and_says_so() -> None:
-    report = a_report(*(a_result(number, Kind.FAILED) for number in range(SHOWN + 3)))
-    assert lines(report)[-1] == "… and 3 more; --json has them"
+    slow = [a_result(number, slower=True) for number in range(3)]
+    failed = [a_result(number, Kind.FAILED) for number in range(3, SHOWN + 3)]
+    told = lines(a_report(*slow, *failed))
+    assert told[-1] == "… and 3 more; --json has them"
+    assert (told[4][:2], told[-2][:3]) == ("a3", f"a{SHOWN + 2}")
+
+
+def test_when_nothing_was_sent_there_is_no_pace_to_tell() -> None:
+    assert lines(a_report()) == ["0 sent"]
 
 
 def test_no_control_character_of_strangers_reaches_the_terminal() -> None:
