@@ -42,8 +42,8 @@ class Hop(Struct, array_like=True, frozen=True, gc=False):
 
 EMPTY_TRAIL = b""
 """Of a request that has been nowhere yet."""
-_FIXED = 0x90
-_MOST_FIXED = 15
+_FRONTS = tuple(bytes((0x90 | count,)) for count in range(16))
+"""How a msgpack array of so many begins; a longer one says it in three bytes."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Hop]).decode
 
@@ -58,7 +58,7 @@ def add_hop(trail: bytes, hop: Hop) -> bytes:
         return b"\x91" + encoded
     if trail[0] != 0xDC:
         count = (trail[0] & 0x0F) + 1
-        front = bytes((_FIXED | count,)) if count <= _MOST_FIXED else b"\xdc" + count.to_bytes(2, "big")
+        front = _FRONTS[count] if count < len(_FRONTS) else b"\xdc" + count.to_bytes(2, "big")
         return front + trail[1:] + encoded
     count = int.from_bytes(trail[1:3], "big") + 1
     return b"\xdc" + count.to_bytes(2, "big") + trail[3:] + encoded

@@ -7,6 +7,7 @@ from tests.bench import (
     console_cpu,
     floor,
     growth,
+    journal_cost,
     one_connection,
     replay,
     slow_pool,
@@ -14,5 +15,17 @@ from tests.bench import (
     throughput,
 )
 
-for bench in (floor, throughput, one_connection, replay, bimodal, growth, slow_pool, stream, commands, console_cpu):
+for bench in (
+    floor,
+    throughput,
+    journal_cost,
+    one_connection,
+    replay,
+    bimodal,
+    growth,
+    slow_pool,
+    stream,
+    commands,
+    console_cpu,
+):
     bench.main()
