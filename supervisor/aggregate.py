@@ -238,11 +238,7 @@ class FrontFigures:
 
 
 class Missing(NamedTuple):
-    """Rows that the journal lacks: `dropped` by servers, `lost` on the way, `refused` by the disk.
-
-    One that a server drops leaves a gap in its numbers, so the recorder counts it as lost once the next one has come:
-    of the two the larger counts.
-    """
+    """Rows that the journal lacks: `dropped` by servers, `lost` on the way, `refused` by the recorder."""
 
     dropped: int = 0
     lost: int = 0
@@ -253,8 +249,7 @@ class Missing(NamedTuple):
 
     def since(self, before: Missing) -> int:
         """How many have come to be missing."""
-        lost = max(self.dropped - before.dropped, self.lost - before.lost, 0)
-        return lost + max(0, self.refused - before.refused)
+        return max(0, sum(self) - sum(before))
 
 
 def missing_by(sample: RecorderSample | ServerSample) -> Missing:

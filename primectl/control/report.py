@@ -41,6 +41,8 @@ class Reporter:
         self.malformed = 0
         self.about: Callable[[], str] = str
         """What a dump of this process begins with: what it is at."""
+        self.first_word: Callable[[], Report] | None = None
+        """What is said together with READY."""
         topics = [ALL, role_topic(role), process_topic(process)]
         if pool:
             topics.append(pool_topic(pool))
@@ -72,6 +74,8 @@ class Reporter:
                     continue
                 if isinstance(command, Hello):
                     self.publish(Ready(os.getpid()))
+                    if self.first_word is not None:
+                        self.publish(self.first_word())
                 elif isinstance(command, Dump):
                     self.publish(Dumped(command.command, stacks.stacks(self.about())))
                 elif isinstance(command, Reopen):

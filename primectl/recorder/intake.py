@@ -79,6 +79,8 @@ class Intake:
         self.frames = 0
         """That were taken."""
         self._tell: dict[Run, int] = {}
+        self._known: dict[Run, int] = {}
+        """What a predecessor has counted as lost."""
         self._lost: dict[Run, int] = {}
         self._lost_before = 0
 
@@ -87,6 +89,7 @@ class Intake:
         for run, at in heard.items():
             if run not in self.heard:
                 self._note(run, at)
+                self._known[run] = max(0, at.missing - at.dropped)
 
     @property
     def waits(self) -> bool:
@@ -95,7 +98,7 @@ class Intake:
 
     @property
     def lost(self) -> int:
-        """Numbers that never came, without those of records that their servers say to have dropped."""
+        """Numbers that never came since this recorder began, but those of records that servers say to have dropped."""
         return self._lost_before + sum(self._lost.values())
 
     # --- arrival ------------------------------------------------------------------------------------------------------
@@ -119,8 +122,9 @@ class Intake:
         missing = before.missing + max(0, said.first - before.last - 1)
         dropped = max(before.dropped, said.dropped)
         self._note(run, Heard(max(last, before.last), dropped, missing))
-        if missing > dropped:
-            self._lost[run] = max(self._lost.get(run, 0), missing - dropped)
+        lost = missing - dropped - self._known.get(run, 0)
+        if lost > 0:
+            self._lost[run] = max(self._lost.get(run, 0), lost)
         skip = min(count, max(0, before.last + 1 - said.first))
         self.repeated += skip
         if skip == count:
@@ -137,6 +141,7 @@ class Intake:
             lives = sorted(each for each in self.heard if each[0] == run[0])
             for old in lives[: max(0, len(lives) + 1 - RUNS_A_SERVER)]:
                 del self.heard[old]
+                self._known.pop(old, None)
                 self._lost_before += self._lost.pop(old, 0)
         self.heard[run] = at
 

@@ -35,8 +35,8 @@ SAMPLE_S = 0.25
 IDLE_SAMPLE_S = 1.0
 QUIET_S = 0.02
 """When nothing has come for so long, there is nothing on its way to one that leaves."""
-RETIRE_S = 5.0
-"""For the rows that have come when it is told to leave."""
+RETIRE_S = 2.0
+"""For the rows that have come when it is told to leave; the supervisor waits a little longer."""
 NICE = 5
 """Where the processors are busy, requests go first: what is recorded later is recorded all the same, in larger batches,
 which cost less a row."""
@@ -57,8 +57,8 @@ class Recorder:
         self._loopbacks = Loopbacks(self._context, place)
         self._desk = Desk(self._context, place, me.log)
         self._malformed = 0
-        self._changed = True
-        self._sampled = 0.0
+        self._idle = False
+        """Nothing has changed since the last sample."""
         self._alarm: asyncio.TimerHandle | None = None
         self._telling: asyncio.TimerHandle | None = None
         self._pruning: asyncio.TimerHandle | None = None
@@ -70,6 +70,7 @@ class Recorder:
         self._open()
         self._in.bind(place.endpoint(RECORDER))
         self._reporter = Reporter(self._context, place, me.id, me.incarnation, Role.RECORDER)
+        self._reporter.first_word = self._sample
 
     def start(self) -> None:
         self._loop.add_reader(self._in.fileno(), self._turn)
@@ -123,7 +124,7 @@ class Recorder:
 
     def _commit(self) -> bool:
         """Write what there is, or make room for what comes; whether it is written."""
-        self._changed = True
+        self._sample_soon()
         self._open()
         taken, heard = self._intake.batch()
         written = self._keeper.write(taken, heard)
@@ -192,20 +193,25 @@ class Recorder:
             self._tell()
         calm = self._intake.frames == came and not self._intake.waits
         if not (calm and quiet):
-            self._loop.call_later(QUIET_S if written else TRY_AGAIN_S, self._finish, deadline, calm)
+            wait_s = QUIET_S if written or not self._intake.waits else TRY_AGAIN_S
+            self._loop.call_later(wait_s, self._finish, deadline, calm)
         elif not self.done.done():
             self.done.set_result(None)
 
     def _tick(self) -> None:
-        now = self._clock.monotonic()
-        if self._changed or now - self._sampled >= IDLE_SAMPLE_S:
-            self._changed = False
-            self._sampled = now
-            self._open()
-            self._prune()
-            self._reporter.publish(self._sample())
-            self._me.log.tend()
-        self._ticking = self._loop.call_later(SAMPLE_S, self._tick)
+        self._open()
+        self._prune()
+        self._reporter.publish(self._sample())
+        self._me.log.tend()
+        self._ticking = self._loop.call_later(IDLE_SAMPLE_S if self._idle else SAMPLE_S, self._tick)
+        self._idle = True
+
+    def _sample_soon(self) -> None:
+        """Something has changed."""
+        if self._idle and self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = self._loop.call_later(SAMPLE_S, self._tick)
+        self._idle = False
 
     def _sample(self) -> RecorderSample:
         keeper, intake = self._keeper, self._intake

@@ -117,8 +117,9 @@ class ServerSample(Struct, frozen=True, tag=True):
 class RecorderSample(Struct, frozen=True, tag=True):
     """The recorder. `rows` it has written since it began, `size` bytes that the journal takes on disk.
 
-    `lost` rows never reached it, as gaps in the servers' numbers tell; `left_out` were sampled out; `refused` could
-    not be written. `trouble` says why it does not record now, empty when it does.
+    `lost` rows never reached it, as gaps in the servers' numbers tell, and are none that a server says to have dropped;
+    `left_out` were sampled out; `refused` could not be written. `trouble` says why it does not record now, empty when
+    it does.
     """
 
     rows: int

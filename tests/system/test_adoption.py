@@ -71,7 +71,7 @@ async def test_the_death_of_the_supervisor_and_the_next_one_cost_no_request(clus
             await asyncio.to_thread(log_goes_on, cluster, "server.1")
             assert all(map(alive, before.values()))
             told = await operate(cluster, "up", "-d")
-            assert told.rstrip().endswith(": adopted 6 processes")
+            assert told.rstrip().endswith(": adopted 7 processes")
             assert await pids(cluster) == before
         await asyncio.to_thread(wait_until, lambda: not any(map(alive, zygotes)), what="new zygotes")
 
@@ -90,7 +90,7 @@ async def test_the_cluster_is_operated_as_before_and_no_request_fails(cluster: C
         after = await pids(cluster)
         # Of four workers under load the two that are idle just then leave, whatever their numbers.
         assert len(after) == len(before)
-        assert set(after.values()) & set(before.values()) == {before["proxy.parse"]}
+        assert set(after.values()) & set(before.values()) == {before["proxy.parse"], before["recorder"]}
     assert cluster.down()["killed"] == []
 
 
@@ -102,7 +102,7 @@ async def test_what_is_killed_while_nobody_watches_is_replaced_by_the_next(clust
         os.kill(before["compute.3"], signal.SIGKILL)
         await asyncio.to_thread(wait_until, lambda: not alive(before["compute.3"]), what="its end")
         told = await operate(cluster, "up", "-d")
-        assert told.rstrip().endswith(": adopted 7 processes, started 1 that had ended")
+        assert told.rstrip().endswith(": adopted 8 processes, started 1 that had ended")
         after = await pids(cluster)
         assert {process for process, pid in after.items() if before[process] != pid} == {"compute.3"}
         pool = await asyncio.to_thread(cluster.pool, "compute")
@@ -115,7 +115,7 @@ def test_json_tells_what_was_adopted_and_started(cluster: ClusterUnderTest):
     os.kill(before["parse.1"], signal.SIGKILL)
     wait_until(lambda: not alive(before["parse.1"]), what="its end")
     told = cluster.json("up", "-d")
-    assert (told["adopted"], told["started"], told["failing"], told["already_running"]) == (5, 1, [], False)
+    assert (told["adopted"], told["started"], told["failing"], told["already_running"]) == (6, 1, [], False)
     assert cluster.json("up", "-d")["already_running"] is True
 
 
@@ -150,12 +150,12 @@ def test_code_that_is_broken_by_now_keeps_no_cluster_from_being_taken_over_and_w
         before = cluster.up().pids()
         os.kill(before["supervisor"], signal.SIGKILL)
         (cluster.folder / "own.py").write_text("1 / 0")
-        assert cluster.cli("up", "-d").stdout.rstrip().endswith(": adopted 4 processes")
+        assert cluster.cli("up", "-d").stdout.rstrip().endswith(": adopted 5 processes")
         os.kill(cluster.pids()["supervisor"], signal.SIGKILL)
         os.kill(before["own.2"], signal.SIGKILL)
         wait_until(lambda: not alive(before["own.2"]), what="its end")
         done = cluster.cli("up", "-d", code=1)
-        assert done.stdout.rstrip().endswith(": adopted 3 processes")
+        assert done.stdout.rstrip().endswith(": adopted 4 processes")
         assert "own.2 is not up: its handler cannot be imported: ZeroDivisionError: division by zero" in done.stderr
         assert {process["id"]: process["state"] for process in cluster.ps()["processes"]}["own.1"] == "running"
 
@@ -168,7 +168,7 @@ async def test_a_config_that_has_changed_meanwhile_is_applied_without_a_failed_r
         text = cluster.file.read_text()
         cluster.file.write_text(text.replace("workers = 2", "workers = 4"))
         told = await operate(cluster, "up", "-d")
-        assert ": adopted 8 processes; the changed config: 1 change made" in told
+        assert ": adopted 9 processes; the changed config: 1 change made" in told
         after = await pids(cluster)
         assert set(after) - set(before) == {"compute.3", "compute.4"}
         assert {process for process in before if after[process] != before[process]} == set()
@@ -183,7 +183,7 @@ def test_a_changed_config_that_cannot_be_applied_is_told_and_the_cluster_goes_on
         text = cluster.file.read_text()
         cluster.file.write_text(text.replace("http://127.0.0.1:0", f"http://127.0.0.1:{port}"))
         done = cluster.cli("up", "-d", code=1)
-    assert done.stdout.rstrip().endswith(": adopted 6 processes")
+    assert done.stdout.rstrip().endswith(": adopted 7 processes")
     assert done.stderr.startswith("the changed config is not applied: ")
     assert "in use" in done.stderr
     assert {**cluster.pids(), "supervisor": 0} == {**before, "supervisor": 0}
@@ -199,7 +199,7 @@ def test_a_cluster_that_is_left_can_be_taken_over_in_the_foreground(cluster: Clu
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert ": adopted 6 processes; Ctrl-C stops it" in told
+    assert ": adopted 7 processes; Ctrl-C stops it" in told
     assert cluster.processes_left() == []
 
 

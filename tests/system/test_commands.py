@@ -78,7 +78,10 @@ def test_ps_has_the_processes_and_fields_of_the_contract(cluster: ClusterUnderTe
         "parse.1": "worker",
         "compute.1": "worker",
         "compute.2": "worker",
+        "recorder": "recorder",
     }
+    assert told["journal"]["state"] == "recording"
+    assert list(told)[-1] == "journal"
     for process in told["processes"]:
         assert process.keys() >= {
             "id", "role", "pool", "pid", "state", "busy", "uptime_s", "restarts", "jobs", "cpu_percent", "rss_bytes",

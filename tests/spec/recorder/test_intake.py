@@ -110,10 +110,13 @@ def test_numbers_that_are_missing_are_lost_unless_their_server_has_dropped_them(
     assert intake.lost == lost
 
 
-def test_what_is_lost_is_counted_on_by_a_successor():
+@pytest.mark.parametrize("missing", [5, 8])
+def test_a_successor_counts_what_was_lost_since_it_began(missing: int):
     intake = Intake()
-    intake.knew({RUN: Heard(10, dropped=5, missing=5)})
-    intake.take(frame(13, 1, dropped=5), now=1.0)
+    intake.knew({RUN: Heard(10, dropped=5, missing=missing)})
+    intake.take(frame(11, 1, dropped=5), now=1.0)
+    assert intake.lost == 0
+    intake.take(frame(14, 1, dropped=5), now=1.0)
     assert intake.lost == 2
 
 
