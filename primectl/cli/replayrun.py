@@ -108,21 +108,22 @@ async def _run(
             on_progress=show,
             look=watch,
         )
+        report.end(
+            seconds=ended.seconds,
+            not_sent=ended.not_sent,
+            stopped=ended.reason,
+            lag=Lag(ended.lag.p50_ms, ended.lag.p99_ms, ended.lag.max_ms),
+        )
+        if aim.records:
+            report.take_hops(await _rows(place, report.run, started, report.unseen(), stop))
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-    report.end(
-        seconds=ended.seconds,
-        not_sent=ended.not_sent,
-        stopped=ended.reason,
-        lag=Lag(ended.lag.p50_ms, ended.lag.p99_ms, ended.lag.max_ms),
-    )
-    if aim.records:
-        report.take_hops(await _rows(place, report.run, started, report.unseen()))
     return interrupted
 
 
-async def _rows(place: Place, run: str, started: float, wanted: set[str]) -> dict[str, Row]:
-    """What the cluster has recorded of the run: the rows of the answers `wanted`, as far as they come in time."""
+async def _rows(place: Place, run: str, started: float, wanted: set[str], stop: asyncio.Event) -> dict[str, Row]:
+    """What the cluster has recorded of the run: the rows of the answers `wanted`, as far as they come in time, or are
+    there when it is to `stop`."""
     clock = SystemClock()
     deadline = clock.monotonic() + HOPS_S
     found: dict[str, Row] = {}
@@ -135,7 +136,7 @@ async def _rows(place: Place, run: str, started: float, wanted: set[str]) -> dic
                     found[row.id] = row
                 if clock.monotonic() >= deadline:
                     break
-            if len(found) >= len(wanted) or clock.monotonic() >= deadline:
+            if len(found) >= len(wanted) or clock.monotonic() >= deadline or stop.is_set():
                 return found
             await asyncio.sleep(_LOOK_S)
 

@@ -15,6 +15,7 @@ from primectl.wire.journal import RequestsQuery, Row
 from tests.support.asking import Asker
 from tests.support.cluster import ClusterUnderTest, wait_until
 
+TLS = Path(__file__).parents[1] / "support" / "tls"
 SHOP = """
 import os
 
@@ -173,3 +174,21 @@ def test_an_exported_set_is_a_test(cluster: ClusterUnderTest) -> None:
     new_code(cluster)
     cluster.cli("replay", "run", "set.jsonl", "--to", cluster.url, "--fail-on", "diff", code=1)
     cluster.cli("replay", "run", "set.jsonl", "--fail-on", "error")
+
+
+@pytest.mark.parametrize("listen", ["http://0.0.0.0:0", "unix:{home}/front", "https://127.0.0.1:0"])
+def test_a_cluster_is_replayed_to_wherever_it_listens(listen: str) -> None:
+    files = {"shop.py": SHOP, **{name: (TLS / name).read_text() for name in ("certificate.pem", "key.pem")}}
+    with ClusterUnderTest(CONFIG, name="shop", files=files) as cluster:
+        server = f'listen = "{listen.format(home=cluster.home)}"'
+        if listen.startswith("https"):
+            server += '\ncertificate = "certificate.pem"\nprivate_key = "key.pem"'
+        cluster.file.write_text(cluster.file.read_text().replace('listen = "http://127.0.0.1:0"', server))
+        (cluster.folder / "set.jsonl").write_text(
+            '{"method": "GET", "target": "/tax?amount=100", "answer": {"body": "{\\"tax\\": 19, \\"version\\": 1}"}}'
+        )
+        cluster.up()
+        report = replay(cluster, "run", "set.jsonl", "--fail-on", "diff")
+        assert (report["sent"], report["same"]) == (1, 1)
+        [result] = report["requests"]
+        assert [hop["pool"] for hop in result["hops"]["after"]] == ["front", "tax"]
