@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from primectl.message import Headers, Request
 from primectl.wire.job import RequestId, request_name
@@ -232,23 +232,28 @@ class _Asked(Struct, array_like=True, frozen=True, gc=False):
     client: str = ""
 
 
+_Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+_Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+"""What SQLite has room for; no NaN."""
+
+
 class _Told(Struct, array_like=True, frozen=True, gc=False):
     """`Record`, with the fields of its answer left as they are."""
 
-    request: int
-    began: float
-    ended: float
+    request: _Count
+    began: _Seconds
+    ended: _Seconds
     asked: bytes
-    asked_bytes: int
-    status: int
+    asked_bytes: _Count
+    status: _Count
     fields: Raw
     body: bytes
-    body_bytes: int
+    body_bytes: _Count
     worker: str
     pool: str
-    attempts: int = 1
+    attempts: _Count = 1
     trail: bytes = b""
-    flags: int = 0
+    flags: _Count = 0
     problem: str = ""
 
 
@@ -273,6 +278,7 @@ _MARK = REPLAY_HEADER.encode()
 _MARKED = re.compile(r"([0-9a-f]{8})/([0-9a-f]{13})")
 _NO_REQUEST = _Asked()
 _TOLD_FLAGS = CUT - 1
+_NO_MARK = (None, None)
 
 
 class Page(Struct, frozen=True):
@@ -293,52 +299,51 @@ class Page(Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.told)
 
-    def rows(self, number: int, block: int) -> list[Columns]:
-        """The columns; rows are numbered upwards from `number`."""
-        marks = self.marks
-        return [
-            _columns(told, number + place, block, place, self, *marks.get(place, (None, None)))
-            for place, told in enumerate(self.told)
-        ]
-
-
-def _columns(
-    told: _Told, number: int, block: int, place: int, page: Page, replay_of: int | None, replay_run: str | None
-) -> Columns:
-    try:
-        asked = _asked(told.asked)
-    except msgspec.MsgspecError:  # what was no HTTP has no request to tell
-        asked = _NO_REQUEST
-    path, _, query = asked.target.partition("?")
-    flags = (told.flags & _TOLD_FLAGS) | page.flags
-    if len(asked.body) < told.asked_bytes:
-        flags |= CUT
-    if len(told.body) < told.body_bytes:
-        flags |= ANSWER_CUT
-    return (
-        number,
-        told.request,
-        page.clock + told.began,
-        (told.ended - told.began) * 1000.0,
-        told.status,
-        flags,
-        told.attempts,
-        told.body_bytes,
-        told.asked_bytes,
-        asked.method,
-        path,
-        query,
-        _workers(told.trail),
-        told.worker,
-        told.pool,
-        page.server,
-        asked.client,
-        told.problem or (_detail(told) if told.status >= 400 else ""),
-        replay_of,
-        replay_run,
-        block,
-        place,
-    )
+    def rows(self, number: int, block: int) -> list[tuple[int | float | str, ...]]:
+        """What `store` inserts, numbered upwards from `number`: COLUMNS up to `problem`, then `block`; of a page with
+        `marks` also `replay_of` and `replay_run`. The rest follows from these. This is the recorder's inner loop."""
+        server, clock, more = self.server, self.clock, self.flags
+        rows: list[tuple[int | float | str, ...]] = []
+        for told in self.told:
+            began = told.began
+            try:
+                asked = _asked(told.asked)
+            except msgspec.MsgspecError:  # what was no HTTP has no request to tell
+                asked = _NO_REQUEST
+            path, _, query = asked.target.partition("?")
+            flags = told.flags & _TOLD_FLAGS | more
+            if len(asked.body) < told.asked_bytes:
+                flags |= CUT
+            if len(told.body) < told.body_bytes:
+                flags |= ANSWER_CUT
+            status = told.status
+            rows.append(
+                (
+                    number,
+                    told.request,
+                    clock + began,
+                    (told.ended - began) * 1000.0,
+                    status,
+                    flags,
+                    told.attempts,
+                    told.body_bytes,
+                    told.asked_bytes,
+                    asked.method,
+                    path,
+                    query,
+                    _workers(told.trail),
+                    told.worker,
+                    told.pool,
+                    server,
+                    asked.client,
+                    told.problem or (_detail(told) if status >= 400 else ""),
+                    block,
+                )
+            )
+            number += 1
+        if self.marks:
+            return [(*row, *self.marks.get(place, _NO_MARK)) for place, row in enumerate(rows)]
+        return rows
 
 
 def _workers(trail: bytes) -> str:
@@ -346,7 +351,9 @@ def _workers(trail: bytes) -> str:
         passed = _passed(trail) if trail else ()
     except msgspec.MsgspecError:
         return ""
-    return "|" + "|".join([hop.worker for hop in passed]) + "|" if passed else ""
+    if len(passed) == 2:
+        return f"|{passed[0].worker}|{passed[1].worker}|"
+    return f"|{'|'.join([hop.worker for hop in passed])}|" if passed else ""
 
 
 def _detail(told: _Told) -> str:

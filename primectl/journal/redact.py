@@ -47,7 +47,12 @@ class Redactor:
     def __init__(self, config: JournalConfig, key: bytes) -> None:
         self._key = key
         self._headers = frozenset(name.lower() for name in config.redact_headers)
-        self._header_bytes = tuple(name.encode() for name in self._headers)
+        # What has `set-cookie` in it has `cookie` too: the shorter ones are all that is looked for first.
+        self._header_bytes = tuple(
+            name.encode()
+            for name in self._headers
+            if not any(other in name for other in self._headers if other != name)
+        )
         self._query = frozenset(config.redact_query)
         # Outer ones first: what they have replaced has nothing inside.
         self._pointers = sorted(

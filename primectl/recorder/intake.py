@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from typing import Annotated
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from primectl.config.topology import server_number
 from primectl.errors import WireError
@@ -26,14 +27,17 @@ MOST_BYTES = 16 << 20
 """What is kept while nothing can be written; then the oldest is refused."""
 
 
+_Count = Annotated[int, Meta(ge=0, lt=1 << 62)]
+
+
 class _Frame(Struct, array_like=True, frozen=True, tag="E"):
     """`wire.journal.Records`, with its records left as they are: they are decoded for the row only."""
 
     server: str
-    incarnation: int
-    first: int
-    clock: float
-    dropped: int
+    incarnation: _Count
+    first: _Count
+    clock: Annotated[float, Meta(ge=-1e12, le=1e12)]
+    dropped: _Count
     records: Raw
 
 

@@ -19,6 +19,7 @@ from primectl.control import child
 from primectl.control.report import Reporter
 from primectl.control.sockets import BATCH_QUEUE, open_socket, readable, receive
 from primectl.errors import WireError
+from primectl.journal.store import ROWS_A_STEP
 from primectl.recorder.desk import Desk
 from primectl.recorder.intake import Intake
 from primectl.recorder.keeper import TRY_AGAIN_S, Keeper
@@ -26,7 +27,7 @@ from primectl.recorder.tell import Loopbacks
 from primectl.wire.control import KillNow, Reread, Retire
 from primectl.wire.stats import Acknowledged, RecorderSample, Role
 
-FRAMES_A_TURN = 16
+FRAMES_A_TURN = 8
 """Read before it is asked again whether it is time to write."""
 TELL_AGAIN_S = 0.02
 STEP_S = 0.01
@@ -130,7 +131,7 @@ class Recorder:
         written = self._keeper.write(taken, heard)
         if written:
             self._intake.written(taken, self._clock.monotonic())
-            self._prune()
+            self._prune(1 + 2 * sum(each.new for each in taken) // ROWS_A_STEP)
         else:
             self._intake.cannot_write(ever=not self._keeper.hopeless)
         self._tell()
@@ -149,9 +150,13 @@ class Recorder:
         self._telling = None
         self._tell()
 
-    def _prune(self) -> None:
-        """A step now, and the others one by one: what comes meanwhile is read and written between them."""
-        if self._pruning is None and self._keeper.prune():
+    def _prune(self, steps: int = 1) -> None:
+        """So many steps now, which are enough for what has been written, and the others one by one: what comes
+        meanwhile is read and written between them."""
+        for _ in range(steps):
+            if not self._keeper.prune():
+                return
+        if self._pruning is None:
             self._pruning = self._loop.call_later(STEP_S, self._prune_on)
 
     def _prune_on(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from primectl.journal.entry import Columns, Page
 from primectl.message import Headers, Request
 from primectl.wire.job import RequestId
 from primectl.wire.journal import Hop, Record, add_hop
@@ -51,3 +52,12 @@ def a_record(
         flags,
         problem,
     )
+
+
+def columns_of(page: Page, number: int = 1000) -> list[Columns]:
+    """The rows of a page as they are read back when its first one has this number."""
+    block = -number if page.dead else number
+    return [
+        (*row[:18], *page.marks.get(place, (None, None)), block, place)  # type: ignore[misc]
+        for place, row in enumerate(page.rows(number, block))
+    ]

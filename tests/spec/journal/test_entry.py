@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 
@@ -9,14 +11,14 @@ from primectl.journal import entry
 from primectl.journal.entry import IMPORTED, OpenBlock, Page, entry_of, hop_times, packed, pages, record_of, row_of
 from primectl.message import Request, Response
 from primectl.wire.journal import DEAD, STREAMED, Entry, Hop, HopTimes, Record, Row, add_hop
-from tests.support.records import ANSWER, PLAIN, a_record, asked
+from tests.support.records import ANSWER, PLAIN, a_record, asked, columns_of
 
 CLOCK = 1e9
 
 
 def only(record: Record, flags: int = 0) -> tuple[Page, Row, Entry]:
     [page] = pages("server.1", CLOCK, packed([record]), {}, flags)
-    [columns] = page.rows(1000, 1000)
+    [columns] = columns_of(page)
     return page, row_of(columns), entry_of(columns, *OpenBlock(page.block).at(columns[-1]))
 
 
@@ -61,7 +63,7 @@ def test_a_hop_that_no_worker_began_has_waited_for_as_long_as_it_was_there():
 @pytest.mark.parametrize("trail", [b"\xc1", b"\x91\x01", b"garbage"])
 def test_a_trail_that_cannot_be_read_is_none(trail: bytes):
     page, row, found = only(a_record(trail=trail))
-    assert (row.hops, found.row.hops, page.rows(1, 1)[0][12]) == ([], [], "")
+    assert (row.hops, found.row.hops, columns_of(page)[0][12]) == ([], [], "")
 
 
 def test_bodies_that_are_not_whole_are_told():
@@ -126,11 +128,20 @@ def test_an_entry_from_elsewhere_becomes_a_record_and_the_same_entry_again():
     record = a_record(255, request=msgspec.msgpack.encode(request), asked_bytes=4)
     _, _, found = only(record)
     [page] = pages("server.1", 0.0, packed([record_of(found)]), {})
-    [columns] = page.rows(1000, 1000)
+    [columns] = columns_of(page)
     again = entry_of(columns, *OpenBlock(page.block).at(0))
     assert (again.fields, again.body, again.target, again.row.id) == (PLAIN, b"body", "/a?b=c", "00000000000ff")
     assert again.row.time == found.row.time
     assert [round(hop.served_ms) for hop in again.row.hops] == [10, 40]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"began": math.nan}, {"ended": math.inf}, {"request": 1 << 63}, {"body_bytes": -1}, {"status": (1 << 64) - 1}],
+)
+def test_figures_that_sqlite_has_no_room_for_are_no_records(change: dict[str, float]):
+    with pytest.raises(msgspec.MsgspecError):
+        pages("server.1", CLOCK, packed([msgspec.structs.replace(a_record(), **change)]), {})
 
 
 def test_what_is_no_list_of_records_is_refused():

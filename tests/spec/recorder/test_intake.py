@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +131,9 @@ def test_a_successor_counts_what_was_lost_since_it_began(missing: int):
         frames.encode(Records("../../etc", 9, 1, 1e9, 0, [a_record()])),
         frames.encode(Records("server.01", 9, 1, 1e9, 0, [a_record()])),
         frames.encode(("E", "server.1", 9, 1, 1e9, 0, 5)),
+        frames.encode(Records("server.1", 9, 1, math.nan, 0, [a_record()])),
+        frames.encode(Records("server.1", 9, 1 << 63, 1e9, 0, [a_record()])),
+        frames.encode(Records("server.1", 9, 1, 1e9, -1, [a_record()])),
         frames.encode(("E", "server.1", 9, 1, 1e9, 0, {})),
     ],
 )
