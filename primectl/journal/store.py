@@ -201,7 +201,8 @@ class Journal:
         self.path = path
         self._connection = connection
         self._status = os.stat(path)
-        self._rows: int = self._ask("SELECT count(*) FROM requests")
+        self._rows = 0
+        """That are there now, less those that were there when it was opened."""
         self._dead: int = self._ask(_COUNT_DEAD)
         self._dead_bytes: int = self._ask(_DEAD_BYTES)
         self._floor = 0
@@ -423,7 +424,7 @@ class Journal:
             oldest = self._connection.execute(
                 "SELECT time FROM requests WHERE number >= ? ORDER BY number LIMIT 1", (self._floor,)
             ).fetchone()
-        return Kept(self._rows, size, oldest[0] if oldest else 0.0)
+        return Kept(self._ask(ROWS), size, oldest[0] if oldest else 0.0)
 
     def _log_size(self) -> int:
         with suppress(FileNotFoundError):
