@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,16 +30,23 @@ KNOWN_SEQUENCE = re.compile(
 
 
 class Terminal:
-    """A pty with a program in it."""
+    """A pty with a program in it: the console on its stage, or another `command` in a folder of its own."""
 
-    def __init__(self, *arguments: str, size: tuple[int, int] = (80, 24), **environment: str) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        size: tuple[int, int] = (80, 24),
+        command: Sequence[str] = (sys.executable, "-m", "tests.screens.pty_console"),
+        folder: Path = ROOT,
+        **environment: str,
+    ) -> None:
         self.main, self.side = pty.openpty()
         fcntl.ioctl(self.side, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         self.before = termios.tcgetattr(self.side)
         self.seen = b""
         self.program = subprocess.Popen(
-            [sys.executable, "-m", "tests.screens.pty_console", *arguments],
-            stdin=self.side, stdout=self.side, stderr=self.side, cwd=ROOT, start_new_session=True,
+            [*command, *arguments],
+            stdin=self.side, stdout=self.side, stderr=self.side, cwd=folder, start_new_session=True,
             env=os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"} | environment,
         )  # fmt: skip
 

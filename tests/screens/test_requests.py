@@ -187,8 +187,16 @@ async def test_faults_only():
         await stage.until(lambda: len(screen(stage).requests) == 1, "only faults")
         assert journal.asked[-1].where == "status>=500 or status=0"
         assert "faults only" in stage.frame()
+        await stage.press("y")
+        assert stage.console.clipboard == "primectl requests --where 'status>=500 or status=0'"
         await stage.press("exclamation_mark")
         await stage.until(lambda: len(screen(stage).requests) == 2, "all again")
+        await stage.press("exclamation_mark")
+        await stage.until(lambda: len(screen(stage).requests) == 1, "only faults again")
+        await stage.press("escape")
+        await stage.until(lambda: len(screen(stage).requests) == 2, "Escape takes it away, too")
+        await stage.press("escape")
+        assert "‹overview›" in stage.frame()
 
 
 async def test_rows_are_marked_by_id_and_stay_marked_as_the_list_grows():

@@ -33,7 +33,8 @@ def diff_lines(run: Run, place: int, width: int) -> list[Line]:
     then = Part(status_text(before), status_tone(before))
     now = Part("not sent" if skipped else status_text(after), Tone.DIM if skipped else status_tone(after))
     lines.append(_sides("status", then, now, width))
-    lines.append(_sides("time", _time(result.ms.before), _time(result.ms.after), width, _factor(result)))
+    after_ms = None if skipped else result.ms.after
+    lines.append(_sides("time", _time(result.ms.before), _time(after_ms), width, _factor(result)))
     lines += _hop_lines(result.hops.before or [], result.hops.after or [], width)
     lines.append(rule(width))
     if result.why:

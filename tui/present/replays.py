@@ -250,9 +250,9 @@ def _forecast(wishes: Wishes, chosen: Chosen, snapshot: ClusterSnapshot) -> tupl
     parts = [units.plural(number, "request")]
     match wishes.pace:
         case Pace.RECORDED if float(wishes.speed or 0):
-            parts.append(f"about {units.duration(chosen.spread_s * max(repeat, 1) / float(wishes.speed)) or '0'}")
+            parts.append(f"about {units.duration(chosen.spread_s * max(repeat, 1) / float(wishes.speed))}")
         case Pace.RATE if float(wishes.rate or 0):
-            parts.append(f"{units.duration(number / float(wishes.rate))} at {wishes.rate}/s")
+            parts.append(f"{units.duration(max(number - 1, 0) / float(wishes.rate))} at {wishes.rate}/s")
     parts.append(units.size(size))
     if chosen.cut:
         parts.append(f"{chosen.cut} left out: their bodies were cut")

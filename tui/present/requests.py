@@ -79,7 +79,7 @@ class RequestList:
         if self._asked is not None or now < self._at or not (self.follow or self._anew):
             return None
         after = 0 if self._anew else self._newest
-        self._asked = RequestsQuery(self._filter(), MORE if after else FIRST, after)
+        self._asked = RequestsQuery(self.asks_for, MORE if after else FIRST, after)
         self._anew = False
         return self._asked
 
@@ -88,7 +88,7 @@ class RequestList:
         if query is not self._asked:
             return
         self._asked, self.trouble, self.kept = None, "", kept
-        if query.where != self._filter():
+        if query.where != self.asks_for:
             self._at = now
             return
         self._at = now + EVERY_S
@@ -112,7 +112,7 @@ class RequestList:
             return
         self._asked = None
         self.version += 1
-        if not mistake or query.where != self._filter():
+        if not mistake or query.where != self.asks_for:
             self.trouble = "" if mistake else text
             self._anew = self._anew or not query.after
             self._at = now if mistake else now + AGAIN_S
@@ -131,6 +131,17 @@ class RequestList:
         self.faults = not self.faults
         self._begin_anew()
 
+    def widen(self) -> None:
+        """Take away the filter; where there is none, go back to all that did not fail, too."""
+        if self.faults and not (self.wished or self.mistake):
+            self.toggle_faults()
+        else:
+            self.look_for("")
+
+    @property
+    def narrowed(self) -> bool:
+        return bool(self.wished or self.faults or self.mistake)
+
     def toggle_follow(self) -> None:
         """Off: the rows stand still and nothing is asked. On: the newest are asked for."""
         self.keep_to_newest(not self.follow)
@@ -147,7 +158,9 @@ class RequestList:
         self._at = float("-inf")
         self.version += 1
 
-    def _filter(self) -> str:
+    @property
+    def asks_for(self) -> str:
+        """The whole filter."""
         if not self.faults:
             return self.wished
         return f"({self.wished}) and ({FAULTS})" if self.wished else FAULTS

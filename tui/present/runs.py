@@ -35,7 +35,7 @@ class State(StrEnum):
 
 
 class Progress(Struct, frozen=True):
-    """A line of `--progress json`."""
+    """A line of `--progress json`. `total` is how many shall be sent: without those that are `skipped`."""
 
     sent: int = 0
     total: int = 0
@@ -146,7 +146,7 @@ class Run:
 
     @property
     def left(self) -> int:
-        return max(self.progress.total - self.progress.sent - self.progress.skipped, 0)
+        return max(self.progress.total - self.progress.sent, 0)
 
     def heard(self, line: str) -> None:
         """A line of the command's stderr: how far it is, or something to tell the operator."""
@@ -180,7 +180,7 @@ class Run:
             return
         self.state = State.STOPPED if report.stopped or report.not_sent else State.DONE
         self.trouble = clean(report.stopped)
-        total = report.sent + report.skipped + report.not_sent
+        total = report.sent + report.not_sent
         self.progress = Progress(report.sent, total, report.same, report.changed, report.failed, report.skipped)
         self.results = sorted(report.requests, key=severity)[:RESULTS_SHOWN]
 
@@ -337,7 +337,7 @@ def status_parts(before: int, after: int, outcome: str) -> Line:
 def times(result: Result) -> str:
     before, after = result.ms.before, result.ms.after
     first = ms_text(before) if before is not None else "-"
-    return f"{first} → {ms_text(after)}" if after is not None else first
+    return first if after is None or result.outcome == "skipped" else f"{first} → {ms_text(after)}"
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ class RequestsScreen(View):
         self._entries = entries
         self._drawn = -1
         self._answers_to = 0
+        self._inspected: tuple[object, ...] = ()
         super().__init__()
         self._now = now
 
@@ -84,7 +85,7 @@ class RequestsScreen(View):
         return ""
 
     def cli(self) -> str:
-        where = self.requests.wished
+        where = self.requests.asks_for
         return f"primectl requests --where {shlex.quote(where)}" if where else "primectl requests"
 
     def summary(self) -> str:
@@ -128,8 +129,11 @@ class RequestsScreen(View):
             self.post_message(EntryWanted(wanted))
         self.query_one("#inspector-rule", Lines).draw([rule(self.query_one("#inspector-rule").size.width)])
         entry, failure = self._entries.entry(request), self._entries.failure(request)
-        size = inspector.size
-        inspector.draw(inspector_lines(row, entry, failure, size.width, max(size.height, 1)))
+        shown = (row, entry is None, failure, inspector.size)
+        if shown != self._inspected:
+            self._inspected = shown
+            width, height = inspector.size
+            inspector.draw(inspector_lines(row, entry, failure, width, max(height, 1)))
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
@@ -227,8 +231,11 @@ class RequestsScreen(View):
 
     def on_filter_requested(self, message: FilterRequested) -> None:
         message.stop().prevent_default()
-        self.requests.look_for(message.text)
+        if message.text:
+            self.requests.look_for(message.text)
+        else:
+            self.requests.widen()
         self.repaint()
 
     def narrowed(self) -> bool:
-        return bool(self.requests.wished or self.requests.faults or self.requests.mistake)
+        return self.requests.narrowed

@@ -59,7 +59,7 @@ def test_the_plan_tells_what_how_fast_and_how_long():
     assert "this cluster, http://127.0.0.1:8002" in shown
     assert "(•) at most [ 5 ]/s" in shown
     assert "1 of 3 POST: (•) skip  ( ) send" in shown
-    assert "2 requests, 400ms at 5/s, 100B" in shown
+    assert "2 requests, 200ms at 5/s, 100B" in shown
 
 
 def test_the_plan_warns_of_a_pool_on_the_way_that_has_nothing_to_spare():
@@ -69,7 +69,7 @@ def test_the_plan_warns_of_a_pool_on_the_way_that_has_nothing_to_spare():
 
 def test_requests_whose_bodies_were_cut_are_left_out_of_the_plan():
     chosen = Chosen(("a", "b"), (a_row(1), a_row(2, cut=True)))
-    assert "1 request, 200ms at 5/s, 0B, 1 left out: their bodies were cut" in plan(chosen=chosen)
+    assert "1 request, 0 at 5/s, 0B, 1 left out: their bodies were cut" in plan(chosen=chosen)
 
 
 def test_as_recorded_takes_as_long_as_then_by_the_speed():
