@@ -158,7 +158,7 @@ class Redactor:
             name = unquote(key.replace("+", " "), errors="replace")
             if equals and name in self._query:
                 _add(found, f"{kind} {name}")
-                pairs[number] = f"{key}={self.token(unquote_to_bytes(value.replace('+', ' ').encode('latin-1')))}"
+                pairs[number] = f"{key}={self.token(unquote_to_bytes(_bytes(value.replace('+', ' '))))}"
                 changed = True
         return "&".join(pairs) if changed else query
 
@@ -181,10 +181,11 @@ class Redactor:
         if len(body) < whole_bytes:
             return b"" if says_json or looks_like_json else body
         try:
-            value = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            return b"" if says_json or isinstance(error, RecursionError) else body
-        return self._json(value, f"{side}body", found, body)
+            return self._json(json.loads(body), f"{side}body", found, body)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            return b"" if says_json else body
+        except (ValueError, RecursionError):  # it is JSON, with more depth or digits than can be taken
+            return b""
 
     def _json(self, value: Any, kind: str, found: list[str], body: bytes) -> bytes:
         holder = [value]
@@ -228,6 +229,14 @@ def replace(value: Any, steps: Sequence[str], new: Callable[[Any], Any]) -> int:
 def _whole_bytes(before: bytes, whole: int, after: bytes) -> int:
     """Bytes of the whole body: by tokens it gets longer or shorter, and is as whole as it was."""
     return len(after) if len(before) >= whole and (after or not before) else whole
+
+
+def _bytes(text: str) -> bytes:
+    """Of a part of a target: latin-1 as it came by HTTP, but in a file from elsewhere it may be any text."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _content_type(fields: Headers) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import Any
 
 import uvloop
 import zmq
@@ -77,6 +78,7 @@ class Recorder:
         self._loop.add_reader(self._in.fileno(), self._turn)
         self._loop.add_reader(self._reporter.commands.fileno(), self._obey)
         self._loop.add_signal_handler(signal.SIGTERM, self._retire)
+        self._loop.set_exception_handler(self._on_mistake)
         self._desk.start()
         self._obey()
         self._turn()
@@ -238,6 +240,11 @@ class Recorder:
                 "log_lines_dropped": self._me.log.dropped,
             },
         )
+
+    def _on_mistake(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Of ours: better to end, and be seen to, than to go on without writing."""
+        if not self.done.done():
+            self.done.set_exception(context.get("exception") or RuntimeError(context["message"]))
 
     def close(self) -> None:
         for timer in (self._alarm, self._telling, self._pruning, self._ticking):

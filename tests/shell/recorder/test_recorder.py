@@ -215,6 +215,15 @@ def test_new_settings_are_taken_while_it_runs(recording: Recording):
     assert b"Sesame" not in Path(f"{recording.path}-wal").read_bytes()
 
 
+def test_a_mistake_of_its_own_ends_it_where_everybody_can_see(recording: Recording):
+    recording.kill()
+    server = Server(recording.plane)
+    server.link_anew(lambda: recording.plane.start("tests.support.broken_recorder", RECORDER, 2))
+    server.say(*records(1, 1))
+    assert exit_status(recording.plane.processes[-1]) == 1
+    assert "ZeroDivisionError: a mistake" in recording.plane.log(RECORDER)
+
+
 # --- what can happen to the file --------------------------------------------------------------------------------------
 
 

@@ -244,6 +244,22 @@ def test_a_body_in_which_pointers_cannot_be_followed_is_kept_only_if_it_is_no_js
     assert (asked_of(record).body, record.asked_bytes) == (body if kept else b"", asked_bytes)
 
 
+@pytest.mark.parametrize("depth", [10, 300, 480, 500, 900, 980, 990, 1000, 2000])
+def test_a_secret_is_found_or_the_body_is_left_out_however_deep_its_neighbours_are(depth: int):
+    body = f'{{"deep": {"[" * depth}{"]" * depth}, "t": "Sesame"}}'.encode()
+    found, _ = request(redactor(body=("/t",)), body=body)
+    assert b"Sesame" not in found.body
+
+
+def test_a_number_with_too_many_digits_hides_no_secret():
+    body = f'{{"n": {"7" * 5000}, "t": "Sesame"}}'.encode()
+    assert request(redactor(body=("/t",)), body=body)[0].body == b""
+
+
+def test_a_target_from_elsewhere_may_have_any_text():
+    assert "Ω" not in request(redactor(query=("k",)), "/?k=Ω")[0].target
+
+
 def test_bodies_of_answers_are_redacted_too():
     rules = redactor(query=("k",), body=("/t",))
     record, names = through(rules, a_record(fields=JSON, body=b'{"t": 5}'))
