@@ -17,12 +17,12 @@ from msgspec import Struct, structs
 from primectl import __version__
 from primectl.cli import options
 from primectl.cli.choose import chosen_place
+from primectl.cli.replaytarget import aim
 from primectl.cli.since import since
 from primectl.cli.terminal import say, say_json, tell
 from primectl.clock import SystemClock
 from primectl.config.problems import choice, nearest
 from primectl.config.topology import Place
-from primectl.control.client import ControlClient
 from primectl.errors import ChannelLost, ConfigError
 from primectl.journal import har
 from primectl.journal.archive import Archive
@@ -30,7 +30,6 @@ from primectl.journal.curl import to_curl
 from primectl.journal.plan import unusable
 from primectl.journal.sets import to_line
 from primectl.wire.journal import Entry
-from primectl.wire.stats import ClusterSnapshot
 
 JSONL, HAR, CURL = "jsonl", "har", "curl"
 FORMATS = (JSONL, HAR, CURL)
@@ -67,11 +66,11 @@ def export(
         list[str] | None,
         typer.Argument(metavar="[ID…]", help="X-Request-Ids, or their ends; else all, or those below."),
     ] = None,
-    where: Annotated[str | None, typer.Option("--where", metavar="FILTER", help="Those that fit.")] = None,
+    where: options.Where = None,
     last: Annotated[str | None, typer.Option("-n", "--last", metavar="N", help="The newest N of them.")] = None,
     after: options.Since = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Not after, as --since has it.")] = None,
-    dead: Annotated[bool, typer.Option("--dead", help="Dead letters that are not redeemed.")] = False,
+    until: options.Until = None,
+    dead: options.Dead = False,
     named_format: Annotated[
         str | None,
         typer.Option("--format", metavar="jsonl|har|curl", help="Else that of the file's extension, or jsonl."),
@@ -192,18 +191,11 @@ def _entries(archive: Archive, chosen: Chosen) -> Iterator[Entry]:
 
 def _base(place: Place, to: str | None) -> str:
     """Where curl lines send to."""
-    if to is not None:
-        if not to.startswith(("http://", "https://", "unix:/")):
-            raise ConfigError(f'expected http://HOST:PORT, https://HOST:PORT or unix:/PATH, got "{to}"', "--to")
-        return to
     try:
-        with ControlClient(place) as client:
-            listen = client.ask("GET", "/cluster", None, ClusterSnapshot).front.listen
+        return aim(place, to, ()).target.url
     except ChannelLost as error:
-        raise ConfigError(f"curl lines say where to send, and {error.what}", "--format curl", "Add --to URL") from None
-    if not listen:
-        raise ConfigError(f"cluster {place.cluster} does not listen yet", "--format curl", "Add --to URL")
-    return listen
+        what = f"curl lines say where to send, and {error.what}"
+        raise ConfigError(what, "--format curl", "Add --to URL, or start it") from None
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -260,7 +252,12 @@ def _new_file(path: str, *, force: bool) -> Iterator[BinaryIO]:
     taken = ConfigError("is there already", path, "Name another file, or replace it with --force")
     if target.exists() and not force:
         raise taken
-    descriptor, half = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        descriptor, half = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise ConfigError(
+            error.strerror or str(error), str(target.parent), "Name a folder to write to with -o"
+        ) from None
     try:
         with open(descriptor, "wb") as file:
             yield file

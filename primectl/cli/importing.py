@@ -92,8 +92,11 @@ def import_requests(
     with _readable_twice(path) as file_name:
         shown = "stdin" if path == STDIN else path
         read = _har if wanted == HAR else _set
-        for _ in read(file_name, shown):
-            pass  # it raises where something is wrong
+        try:
+            for _ in read(file_name, shown):
+                pass  # it raises where something is wrong
+        except OSError as error:
+            raise ConfigError(error.strerror or str(error), shown) from None
         imported = _written(place, config, read(file_name, shown), shown)
     if as_json:
         say_json(imported)

@@ -144,10 +144,10 @@ def test_curl_lines_say_where_to_send(place: Place, record: Record, capfd: pytes
 def test_curl_lines_without_a_cluster_need_to_be_told_where_to_send(place: Place, record: Record):
     record(an_entry(1))
     with pytest.raises(
-        ConfigError, match=r"curl lines say where to send, and cluster prime does not answer.*\. Add --to URL"
+        ConfigError, match=r"curl lines say where to send, and cluster prime is not running\. Add --to URL"
     ):
         export_requests(place, Chosen(), named_format="curl")
-    with pytest.raises(ConfigError, match=r'--to: expected http://HOST:PORT, .* got "there"'):
+    with pytest.raises(ConfigError, match=r'expected "http://host:port", .* got "there"'):
         export_requests(place, Chosen(), named_format="curl", to="there")
     with pytest.raises(ConfigError, match="--to: only curl lines say where to send"):
         export_requests(place, Chosen(), to=URL)
@@ -292,6 +292,13 @@ def test_a_broken_file_changes_nothing(place: Place, tmp_path: Path, name: str, 
         import_requests(place, JournalConfig(), str(file))
     assert str(caught.value).startswith(f"{file}{says}")
     assert not os.path.exists(place.journal_file)
+
+
+def test_a_file_or_a_folder_that_is_not_there_is_named(place: Place, tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"no.har: No such file or directory$"):
+        import_requests(place, JournalConfig(), "no.har")
+    with pytest.raises(ConfigError, match=r"/no: No such file or directory. Name a folder to write to with -o$"):
+        export_requests(place, Chosen(), output=str(tmp_path / "no" / "set.jsonl"))
 
 
 def test_a_line_without_an_end_is_refused(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
