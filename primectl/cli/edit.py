@@ -23,18 +23,19 @@ MOST = 20
 
 def edited(entries: Sequence[Entry], set_headers: Headers) -> dict[str, Outgoing | None]:
     """What the operator has made of each, by its id; None for one that was emptied. Raises ConfigError."""
-    if not can_ask():
+    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
+    if not editor and not can_ask():
         raise ConfigError(
-            "there is no terminal to edit at", "--edit", "--set-header and a saved set change requests, too"
+            "there is no terminal to edit at", "--edit", "Set EDITOR to a program that changes the file it is given"
         )
     if len(entries) > MOST:
         raise ConfigError(f"{len(entries)} requests are too many to edit", "--edit", f"Choose {MOST} at most")
-    return {entry.row.id: _edited(bare(entry, set_headers)) for entry in entries}
+    return {entry.row.id: _edited(bare(entry, set_headers), editor or ["vi"]) for entry in entries}
 
 
-def _edited(outgoing: Outgoing) -> Outgoing | None:
-    """A mistake is told, and the editor comes again with the text as it was left, until it is right or given up."""
-    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+def _edited(outgoing: Outgoing, editor: Sequence[str]) -> Outgoing | None:
+    """A mistake is told, and on a terminal the editor comes again with the text as it was left, until it is right or
+    given up."""
     with tempfile.NamedTemporaryFile("w", prefix="primectl-", suffix=".http", encoding="utf-8") as file:
         file.write(to_text(outgoing))
         file.flush()
@@ -51,6 +52,8 @@ def _edited(outgoing: Outgoing) -> Outgoing | None:
                 # Read by its name: many editors write a new file in the place of the old one.
                 return from_text(Path(file.name).read_text(encoding="utf-8"))
             except (ConfigError, UnicodeDecodeError) as error:
+                if not can_ask():
+                    raise ConfigError(str(error)) from None
                 tell(str(error))
                 if not confirm("edit it again?"):
                     return None

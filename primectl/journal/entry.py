@@ -89,7 +89,7 @@ def row_of(columns: Columns, hops: list[HopTimes] | None = None) -> Row:
         path=path,
         query=query,
         status=status,
-        ms=ms,
+        ms=round(ms, 3),
         pool=pool,
         worker=worker,
         server=server,
@@ -128,7 +128,7 @@ def _hop_times(hop: Hop, before: float) -> HopTimes:
 
 
 def _ms(seconds: float) -> float:
-    return max(0.0, seconds * 1000.0)
+    return round(max(0.0, seconds * 1000.0), 3)
 
 
 # --- blocks -----------------------------------------------------------------------------------------------------------
@@ -312,6 +312,8 @@ class Page(Struct, frozen=True):
                 asked = _NO_REQUEST
             path, _, query = asked.target.partition("?")
             flags = told.flags & _TOLD_FLAGS | more
+            if flags & DEAD and not self.dead:
+                flags ^= DEAD  # a replay that was given up: the dead letter is its original
             if len(asked.body) < told.asked_bytes:
                 flags |= CUT
             if len(told.body) < told.body_bytes:
@@ -391,12 +393,13 @@ def pages(
     marks = {}
     if _MARK in records.lower():
         marks = {place: mark for place, each in enumerate(told) if (mark := mark_of(each.asked)) is not None}
-    if not skip and not any(each.flags & DEAD for each in told):
+    buried = [each.flags & DEAD != 0 and place not in marks for place, each in enumerate(told)]
+    if not skip and not any(buried):
         return [Page(server, clock, _sealed(records, redacted), told, False, marks, flags)] if told else []
     raws = _raws(records)
     new = range(skip, len(told))
-    living = [place for place in new if not told[place].flags & DEAD]
-    dead = [[place] for place in new if told[place].flags & DEAD]
+    living = [place for place in new if not buried[place]]
+    dead = [[place] for place in new if buried[place]]
     return [
         Page(
             server,

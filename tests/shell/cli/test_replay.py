@@ -410,7 +410,22 @@ def test_a_request_can_be_changed_in_an_editor(
     assert [asked[1] for asked in target.asked] == ["/changed"]
 
 
-def test_without_a_terminal_nothing_can_be_edited(run: Run, target: Target, a_set: Callable[..., str]) -> None:
+def test_an_editor_that_is_a_program_needs_no_terminal_and_its_mistakes_are_told(
+    run: Run, target: Target, a_set: Callable[..., str], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    environment.pop("VISUAL", None)
+    for script, code, asked in (("s|/a|/changed|", 0, ["/changed"]), ("1s|.*|nonsense|", 2, ["/changed"])):
+        environment["EDITOR"] = f"sed -i '{script}'"
+        done = run(a_set(a_line("/a")), "--to", target.url, "--edit")
+        assert (done.returncode, [each[1] for each in target.asked]) == (code, asked), done.stderr
+    assert "nonsense" in done.stderr
+
+
+def test_without_a_terminal_and_an_editor_nothing_can_be_edited(
+    run: Run, target: Target, a_set: Callable[..., str], environment: dict[str, str]
+) -> None:
+    environment.pop("VISUAL", None)
+    environment.pop("EDITOR", None)
     done = run(a_set(a_line("/a")), "--to", target.url, "--edit")
     assert (done.returncode, target.asked) == (2, [])
     assert "--edit: there is no terminal" in done.stderr

@@ -114,6 +114,14 @@ def test_a_replay_names_its_run_and_its_original_and_a_malformed_mark_is_none(va
     assert (row.replay_of, row.replay_run) == (("00000000000ff", "0123abcd") if mark else ("", ""))
 
 
+def test_a_replay_that_is_given_up_is_no_dead_letter_its_original_is():
+    replay = a_record(request=asked(fields=(("x-primectl-replay", "0badcafe/00000000000a1"),)), flags=DEAD)
+    page, row, _ = only(replay)
+    assert (page.dead, row.dead, row.replay_of) == (False, False, "00000000000a1")
+    given_up = a_record(flags=DEAD)
+    assert [page.dead for page in pages("server.1", 0.0, packed([replay, given_up]), {})] == [False, True]
+
+
 def test_the_flags_of_a_record_are_told_apart():
     _, row, _ = only(a_record(flags=DEAD | STREAMED), IMPORTED)
     assert (row.dead, row.streamed, row.imported, row.redeemed) == (True, True, True, False)
