@@ -8,11 +8,11 @@ The two-pool sample and a third pool that keeps count of what it ran, in folders
 keep-alive connections ask for primes; four more POST, where a request that may not be run twice may be lost with its
 worker and must be answered so (502, 503 or 504).
 
-Every 0.3 to 1 s a random worker or proxy gets SIGKILL, or a worker is stopped for 0.1 to 1 s. With
+Every 0.3 to 1 s a random worker, proxy or the recorder gets SIGKILL, or a worker is stopped for 0.1 to 1 s. With
 --supervisor-killed the supervisor is the first to go, then half of the workers of each pool one after the other, with
 nobody to tell of it or to replace them: the other half has to serve everything.
 
-With --supervisors-killed a supervisor is killed every few seconds, and up to two workers or proxies while there is
+With --supervisors-killed a supervisor is killed every few seconds, and up to two of the others while there is
 none; `up -d` makes the next one, which has to go on with all that still runs.
 
 Prints the seed first and a report last, as lines of JSON. Exits 1 when a request failed, an answer was wrong, a POST
@@ -191,6 +191,12 @@ class Mischief(threading.Thread):
         return process
 
 
+def role_of(process: str) -> Role:
+    """By its id."""
+    kind = process.partition(".")[0]
+    return Role(kind) if kind in set(Role) else Role.WORKER
+
+
 class Random(Mischief):
     """Strikes anywhere, for ever."""
 
@@ -204,7 +210,7 @@ class Random(Mischief):
                 except PrimectlError as error:
                     self.report.faults.append(f"the supervisor does not answer: {error}")
                     return
-                roles = (Role.WORKER,) if strike.stop_s else (Role.WORKER, Role.PROXY)
+                roles = (Role.WORKER,) if strike.stop_s else (Role.WORKER, Role.PROXY, Role.RECORDER)
                 victims = sorted((p.id, p.role, p.pid) for p in snapshot.processes if p.role in roles and p.pid)
                 if victims:
                     _, role, pid = victims[int(strike.place * len(victims))]
@@ -223,7 +229,7 @@ class Unnoticed(Mischief):
         self.seconds = seconds
 
     def strike(self) -> None:
-        workers = sorted(name for name in self.pids if not name.startswith(("server.", "proxy.", "supervisor")))
+        workers = sorted(name for name in self.pids if role_of(name) is Role.WORKER)
         pools = {pool: list(of) for pool, of in itertools.groupby(workers, lambda name: name.rpartition(".")[0])}
         victims = half_of_each(pools, self.report.seed)
         for victim in victims:
@@ -240,10 +246,10 @@ class Successions(Mischief):
         while not self.over.wait(chance.uniform(SHORTEST_REIGN_S, LONGEST_REIGN_S)):
             before = self.cluster.pids()
             self.kill(Role.SUPERVISOR, before.pop("supervisor"))
-            mortal = sorted(process for process in before if not process.startswith("server."))
+            mortal = sorted(process for process in before if role_of(process) is not Role.SERVER)
             victims = chance.sample(mortal, chance.randint(0, 2))
             for victim in victims:
-                self.kill(Role.PROXY if victim.startswith("proxy.") else Role.WORKER, before[victim])
+                self.kill(role_of(victim), before[victim])
             self.over.wait(chance.uniform(0.0, LONGEST_STOP_S))
             told = self.cluster.json("up", "-d")
             self.report.adopted.append(told["adopted"])
