@@ -19,6 +19,7 @@ from tui.present.tables import (
     Slot,
     Tone,
     event_table,
+    event_tone,
     lay_out,
     legend,
     natural,
@@ -151,3 +152,8 @@ def test_at_80_columns_the_pool_table_tells_what_an_operator_needs():
     assert {"POOL", "QUEUE", "Δ/s", "WAIT", "WORKERS", "UTIL", "IN/s", "OUT/s", "P99", "STATE"} == shown
     wide = {POOL_COLUMNS[slot.column].title for slot in lay_out(POOL_COLUMNS, 157)}
     assert len(wide) == len(POOL_COLUMNS)
+
+
+@pytest.mark.parametrize(("cause", "tone"), [("the disk is full", Tone.WARN), ("", Tone.GOOD)])
+def test_an_event_about_the_journal_is_bad_news_if_it_has_a_cause(cause, tone):
+    assert event_tone(an_event(kind="journal", cause=cause)) is tone
