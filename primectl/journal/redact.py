@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Raw, Struct, structs
 
 from primectl.config.model import JournalConfig
-from primectl.message import Headers, Request
+from primectl.message import Headers
 from primectl.wire.journal import Record
 
 KEY_BYTES = 32
@@ -28,9 +28,23 @@ FORM = "application/x-www-form-urlencoded"
 ANY = "*"
 """In a pointer: every key of an object, every place in an array."""
 
+
+class _Asked(Struct, array_like=True, frozen=True, gc=False):
+    """`message.Request` without its views, which is decoded in half the time."""
+
+    method: str
+    target: str
+    fields: Headers = ()
+    body: bytes = b""
+    client: str = ""
+    path_params: Raw = Raw(b"\x80")
+    version: str = "1.1"
+    scheme: str = "http"
+
+
 _raws = msgspec.msgpack.Decoder(list[Raw]).decode
 _record = msgspec.msgpack.Decoder(Record).decode
-_request = msgspec.msgpack.Decoder(Request).decode
+_request = msgspec.msgpack.Decoder(_Asked).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -53,6 +67,7 @@ class Redactor:
             for name in self._headers
             if not any(other in name for other in self._headers if other != name)
         )
+        self._lengths = frozenset(len(name) for name in self._headers)
         self._query = frozenset(config.redact_query)
         # Outer ones first: what they have replaced has nothing inside.
         self._pointers = sorted(
@@ -61,7 +76,7 @@ class Redactor:
 
     def token(self, value: bytes) -> str:
         """What stands in place of the value; a token, as in a file that was exported, stands for itself."""
-        if (found := TOKEN.fullmatch(value.decode("latin-1"))) is not None:
+        if value.startswith(b"redacted:") and (found := TOKEN.fullmatch(value.decode("latin-1"))) is not None:
             return found[0]
         return f"redacted:{len(value)}:{hashlib.blake2b(value, digest_size=8, key=self._key).hexdigest()}"
 
@@ -93,7 +108,10 @@ class Redactor:
         if self._query or self._pointers:
             return True
         lowered = encoded.lower()
-        return any(name in lowered for name in self._header_bytes)
+        for name in self._header_bytes:  # noqa: SIM110  `any` with a generator takes three times as long
+            if name in lowered:
+                return True
+        return False
 
     def record(self, record: Record) -> tuple[Record, list[str]]:
         """The record, itself if there is nothing to take out, and what was taken out."""
@@ -131,16 +149,14 @@ class Redactor:
     # --- header fields and queries ------------------------------------------------------------------------------------
 
     def _fields(self, fields: Headers, kind: str, found: list[str]) -> Headers:
-        if not any(name.lower() in self._headers for name, _ in fields):
-            return fields
-        after = []
-        for name, value in fields:
-            if name.lower() in self._headers:
-                _add(found, f"{kind} {name.lower()}")
-                after.append((name, self.token(value.encode("utf-8", "surrogatepass"))))
-            else:
-                after.append((name, value))
-        return tuple(after)
+        lengths = self._lengths
+        after: list[tuple[str, str]] = []
+        for place, (name, value) in enumerate(fields):
+            if len(name) in lengths and (lowered := name.lower()) in self._headers:
+                after = after or list(fields)
+                after[place] = (name, self.token(value.encode("utf-8", "surrogatepass")))
+                _add(found, f"{kind} {lowered}")
+        return tuple(after) if after else fields
 
     def _target(self, target: str, found: list[str]) -> str:
         path, mark, query = target.partition("?")
