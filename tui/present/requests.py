@@ -20,7 +20,7 @@ FIRST = 500
 """Rows asked for at first."""
 MORE = 500
 """Rows asked for after that; when as many come, some are missed and the newest are asked for."""
-EVERY_S = 0.7
+EVERY_S = 0.9
 AGAIN_S = 2.0
 """Until the next question when one was not answered."""
 FAULTS = "status>=500 or status=0"
@@ -34,9 +34,9 @@ COLUMNS = (
     Column("PATH", 14, grow=200, few_first=True),
     Column("ST", 3, right=True),
     Column("MS", 6, right=True),
-    Column("SLOWEST", 12, drop=7, grow=18, few_first=True),
+    Column("SLOWEST", 12, drop=7, few_first=True),
     Column("SIZE", 5, right=True, drop=8),
-    Column("NOTE", 10, drop=9, grow=24, few_first=True),
+    Column("NOTE", 10, drop=9, few_first=True),
 )
 
 
