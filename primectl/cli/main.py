@@ -58,6 +58,8 @@ class CommandTable(TyperGroup):
         if cmd_name not in self.table:
             near = get_close_matches(cmd_name, self.table, 1)
             hint = f'Did you mean "{near[0]}"?' if near else f"`{ctx.command_path} --help` lists the commands"
+            if not near and "show" in self.table:
+                hint = f"`{ctx.command_path} show {cmd_name}` shows it, if it is an id"
             above = ctx.command_path.partition(" ")[2]
             raise ConfigError(f'there is no command "{f"{above} {cmd_name}".strip()}"', mend=hint)
         path, _, name = self.table[cmd_name].partition(":")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -102,37 +103,62 @@ def measure(rows: int, folder: str) -> None:
     size = os.stat(place.journal_file).st_size
     figures = {"us_a_row": round(seconds / rows * 1e6, 2), "bytes_a_row": round(size / rows)}
     report("journal_query", "append", {"rows": rows, "batch": BATCH}, figures, n=1)
-    with Archive(place.journal_file) as archive:
-        for name, where in FILTERS.items():
-            taken = []
-            for _ in range(ROUNDS):
-                began = time.perf_counter()
-                found = archive.query(RequestsQuery(where=where))
-                taken.append((time.perf_counter() - began) * 1e3)
-            told(f"query, {name}", where, rows, taken, len(found.requests))
-        taken = []
-        for number in range(ROUNDS):
-            began = time.perf_counter()
-            archive.entry(f"{rows // (number + 2):013x}")
-            taken.append((time.perf_counter() - began) * 1e3)
-        told("entry", "", rows, taken, 1)
+    for mapped in (False, True):
+        with Archive(place.journal_file, mapped=mapped) as archive:
+            how = "mapped, " if mapped else ""
+            for name, where in FILTERS.items():
+                watch = Watch()
+                for _ in range(ROUNDS):
+                    with watch:
+                        found = archive.query(RequestsQuery(where=where))
+                watch.tell(f"query, {how}{name}", where, rows, len(found.requests))
+            watch = Watch()
+            for number in range(ROUNDS):
+                with watch:
+                    archive.entry(f"{rows // (number + 2):013x}")
+            watch.tell(f"entry, {how}by its id", "", rows, 1)
     for name in ("no filter", "few match", "none match, text", "three tests"):
-        taken = []
+        watch = Watch()
         for _ in range(ROUNDS):
             words = [sys.executable, "-m", "primectl", "requests", "-c", "bench", "--json", "--where", FILTERS[name]]
-            began = time.perf_counter()
-            done = subprocess.run(words, env=environment, capture_output=True, check=True, cwd=folder)
-            taken.append((time.perf_counter() - began) * 1e3)
-        told(f"command, {name}", FILTERS[name], rows, taken, len(msgspec.json.decode(done.stdout)["requests"]))
+            with watch:
+                done = subprocess.run(words, env=environment, capture_output=True, check=True, cwd=folder)
+        watch.tell(f"command, {name}", FILTERS[name], rows, len(msgspec.json.decode(done.stdout)["requests"]))
 
 
-def told(subject: str, where: str, rows: int, taken: list[float], found: int) -> None:
-    figures = {"ms": round(median(taken), 1), "least_ms": round(min(taken), 1), "most_ms": round(max(taken), 1)}
-    report("journal_query", subject, {"rows": rows, "where": where, "found": found}, figures, n=len(taken))
+class Watch:
+    """Times what stands in it; `cpu_ms` is of this process and its children, which a busy machine changes less."""
+
+    def __init__(self) -> None:
+        self._ms: list[float] = []
+        self._cpu_ms: list[float] = []
+        self._began = (0.0, 0.0)
+
+    def __enter__(self) -> None:
+        self._began = (time.perf_counter(), _cpu_s())
+
+    def __exit__(self, *_: object) -> None:
+        began, cpu_began = self._began
+        self._ms.append((time.perf_counter() - began) * 1e3)
+        self._cpu_ms.append((_cpu_s() - cpu_began) * 1e3)
+
+    def tell(self, subject: str, where: str, rows: int, found: int) -> None:
+        figures = {
+            "ms": round(median(self._ms), 1),
+            "least_ms": round(min(self._ms), 1),
+            "most_ms": round(max(self._ms), 1),
+            "cpu_ms": round(median(self._cpu_ms), 1),
+        }
+        report("journal_query", subject, {"rows": rows, "where": where, "found": found}, figures, n=len(self._ms))
+
+
+def _cpu_s() -> float:
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
 def main() -> None:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 1_000_000
     with tempfile.TemporaryDirectory() as folder:
         measure(rows, folder)
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from primectl.config import topology
 from primectl.journal.entry import packed, pages
 from primectl.journal.store import Journal
 from primectl.wire.journal import DEAD, Record
+from primectl.wire.stats import ClusterSnapshot, JournalSnapshot
 from tests.support.cluster import wait_until
+from tests.support.fake_supervisor import FakeSupervisor, PidFile, replies
 from tests.support.records import a_record, asked
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -103,7 +108,7 @@ def test_without_a_journal_or_rows_that_fit_that_is_said_beside_an_empty_list(ru
         (["--until", "noon"], "--until: expected a time ago such as 5m, or a time such as"),
         (["-f", "--until", "5m"], "--until: nothing comes after a time that is over. Leave it or --follow away"),
         (["shw"], 'there is no command "requests shw". Did you mean "show"?'),
-        (["51bb"], 'there is no command "requests 51bb". `primectl requests --help` lists the commands'),
+        (["51bb"], 'there is no command "requests 51bb". `primectl requests show 51bb` shows it, if it is an id'),
         (["show"], "primectl requests show: ID is missing. See `primectl requests show --help`"),
         (["show", "xyz"], 'expected the id of a request, got "xyz"'),
         (
@@ -199,6 +204,24 @@ def test_following_says_once_that_a_journal_is_damaged_and_goes_on_with_the_next
             following.kill()
             following.communicate()
     assert (tmp_path / "told").read_text().count("is damaged") == 1
+
+
+def test_a_running_cluster_that_does_not_record_is_said_beside_the_list(
+    run: Run, path: str, environment: dict[str, str]
+):
+    add(path, a_record(1))
+    place = topology.place("prime", environment, tempfile.gettempdir(), os.getuid())
+    Path(place.runtime).mkdir(parents=True)
+    Path(place.sockets).mkdir(exist_ok=True)
+    lock = PidFile(place)
+    journal = JournalSnapshot(state="stopped", trouble="the disk is full")
+    supervisor = FakeSupervisor(place, replies(ClusterSnapshot(cluster="prime", journal=journal)))
+    done = run("--json")
+    supervisor.join()
+    lock.close()
+    shutil.rmtree(place.sockets)
+    assert len(json.loads(done.stdout)["requests"]) == 1
+    assert (done.returncode, done.stderr) == (0, "cluster prime: not recording: the disk is full\n")
 
 
 def test_export_and_import_are_commands_below_requests(run: Run, path: str, tmp_path: Path):

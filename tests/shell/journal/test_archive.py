@@ -196,6 +196,18 @@ def test_entries_go_on_while_the_journal_is_written_and_pruned(journal: Journal,
     assert set(range(3000, 3000 + PAGE)) <= set(left)
 
 
+def test_the_number_of_rows_is_known_whoever_has_written_and_pruned_them(journal: Journal, archive: Archive, path: str):
+    add(journal, *(a_record(number) for number in range(700)))
+    second = Journal.open_writer(path)
+    add(second, a_record(900), a_record(901, flags=DEAD, status=502), now=NOW + 60)
+    second.close()
+    assert archive.query(RequestsQuery()).kept == 702
+    while journal.prune(NOW + 60, 30.0, 1 << 30):
+        pass
+    found = archive.query(RequestsQuery(last=1000))
+    assert found.kept == len(found.requests) == 2
+
+
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
