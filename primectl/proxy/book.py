@@ -25,8 +25,8 @@ SLACK = 64
 class Book:
     """`waiting` jobs with `waiting_bytes` of payload, `held` by workers. `counters` is the dispatcher's."""
 
-    __slots__ = ("_alone", "_cancelled", "_line", "by_request", "counters", "due", "held", "parked", "waiting",
-                 "waiting_bytes")  # fmt: skip
+    __slots__ = ("_alone", "_cancelled", "_line", "by_request", "counters", "due", "expired", "held", "parked",
+                 "waiting", "waiting_bytes")  # fmt: skip
 
     def __init__(self, counters: dict[str, int], *, alone: bool) -> None:
         """`alone`: every job is to be dealt alone."""
@@ -39,6 +39,8 @@ class Book:
         """No job that a worker holds has an earlier deadline."""
         self.parked: list[Ticket] = []
         """Sent once more by their servers: they wait, but not in line before it is known what has become of them."""
+        self.expired: list[WireJob] = []
+        """Jobs whose time was over while they waited, for whoever tells their servers; to be emptied every turn."""
         self._line: deque[Ticket] = deque()
         self._alone = alone
         self._cancelled: OrderedDict[int, None] = OrderedDict()
@@ -223,6 +225,7 @@ class Book:
         self.waiting -= 1
         self.waiting_bytes -= len(job.payload)
         ticket.job = GONE
+        self.expired.append(job)
         self.count("expired")
 
     def count(self, what: str, by: int = 1) -> None:

@@ -49,7 +49,7 @@ from primectl.proxy.reunion import Fate, Reunion, Witnesses
 from primectl.proxy.seats import Seat, Seats
 from primectl.proxy.ticket import GONE, Address, Ticket
 from primectl.proxy.unserved import Unserved
-from primectl.proxy.whereabouts import whereabouts
+from primectl.proxy.whereabouts import waited, whereabouts
 from primectl.wire.histogram import Histogram
 from primectl.wire.job import (
     HOP_BITS,
@@ -262,6 +262,14 @@ class Dispatch:
     def whereabouts(self, pool: str, requests: list[RequestId], now: float) -> list[tuple[str, Whereabouts]]:
         """What to tell servers of these, which are about to be cancelled. `pool` is the name of this one."""
         return whereabouts(self._book, self._seats, pool, requests, now)
+
+    def expired(self, pool: str, now: float) -> list[tuple[str, Whereabouts]]:
+        """The same of jobs that waited here until their time was over, since this was last asked."""
+        jobs = self._book.expired
+        if not jobs:
+            return []
+        self._book.expired = []
+        return waited(jobs, pool, now)
 
     def snapshot(self, now: float = 0.0) -> ProxySample:
         book = self._book
@@ -500,7 +508,9 @@ class Dispatch:
         actions: list[DispatchAction] = []
         for ticket in self._unserved.overdue(self._book, now):
             expired = ticket.job.deadline <= now
-            if not expired:
+            if expired:
+                self._book.expired.append(ticket.job)
+            else:
                 actions.append(self._give_up(ticket.job, "the pool has no worker", 503))
             self._book.drop(ticket, "expired" if expired else "unserved")
         return actions

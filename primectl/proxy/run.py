@@ -173,6 +173,7 @@ class Proxy:
             actions = [action for event in events for action in self._dispatch.handle(event, now)]
             if events:
                 actions += self._dispatch.handle(TurnEnded(), now)
+        self._tell_expired(now)
         return done
 
     def _settle(self) -> None:
@@ -242,6 +243,10 @@ class Proxy:
 
     def _tell_where(self, cancel: Cancel, now: float) -> None:
         for server, whereabouts in self._dispatch.whereabouts(self._pool, cancel.requests, now):
+            self._given_up.tell(server, whereabouts)
+
+    def _tell_expired(self, now: float) -> None:
+        for server, whereabouts in self._dispatch.expired(self._pool, now):
             self._given_up.tell(server, whereabouts)
 
     def _perform(self, actions: list[DispatchAction], now: float) -> list[DispatchEvent]:

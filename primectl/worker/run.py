@@ -196,6 +196,7 @@ class Worker:
         wire = self._duty.next()
         while wire is not None and wire.deadline <= now:
             self._desk.drop([wire.id], "expired")
+            self._tell_where(wire, Hop(self._pool, now, now, wire.attempt, failed=True))
             wire = self._duty.next()
         if wire is None:
             return None
@@ -245,8 +246,7 @@ class Worker:
         if job.cancelled:
             desk.counters["cancelled"] += 1
             failed = False
-            trail = add_hop(wire.trail, Hop(self._me.id, started, ended, wire.attempt, failed=True))
-            self._outbox.send_at_once(wire.origin, Whereabouts([(request_of(wire.id), trail)]))
+            self._tell_where(wire, Hop(self._me.id, started, ended, wire.attempt, failed=True))
         elif type(result) is Response:
             trail = add_hop(wire.trail, Hop(self._me.id, started, ended, wire.attempt, failed))
             answer = Answer(wire.id, result.status, result.fields, result.body, self._me.id, wire.attempt, trail)
@@ -256,6 +256,10 @@ class Worker:
         desk.jobs += 1
         desk.failed += failed
         self._outbox.finished(wire.id, ended - started, failed, wire.key)
+
+    def _tell_where(self, wire: WireJob, hop: Hop) -> None:
+        """Under the lock: nobody waits for this job any more, which was here. Its server hears it now or not at all."""
+        self._outbox.send_at_once(wire.origin, Whereabouts([(request_of(wire.id), add_hop(wire.trail, hop))]))
 
     def _send_off(self) -> None:
         """Between jobs: send what is ready. Where that has to wait (a full pool, an absent server) what has not begun

@@ -22,6 +22,9 @@ POOLS = """
 [pools.late]
 handler = "cases:work"
 
+[pools.deaf]
+handler = "cases:work"
+
 [pools.poor]
 handler = "cases:work"
 max_attempts = 1
@@ -93,8 +96,13 @@ def entries(cluster: ClusterUnderTest, where: str) -> list[dict[str, Any]]:
 
 def test_a_request_that_timed_out_or_lost_its_worker_shows_where_it_was(cluster: ClusterOfCases, asker: Asker):
     assert asker.ask("/late/sleep?n=sleep&s=60").status == 504
+    with asker.sent(["/deaf/stubborn"]):
+        cluster.await_note("stubborn begins")
+        assert asker.ask("/deaf/quick").status == 504
+        (waiting,) = entries(cluster, "status=504 and path~quick")
+        assert [(hop["pool"], hop["worker"], hop["failed"]) for hop in waiting["hops"]] == [("deaf", "", True)]
     assert asker.ask("/poor/die").status == 502
-    (late,) = entries(cluster, "status=504")
+    (late,) = entries(cluster, "status=504 and query~n=sleep")
     (hop,) = late["hops"]
     assert (hop["pool"], hop["worker"], hop["failed"]) == ("late", "late.1", True)
     assert hop["served_ms"] > 500

@@ -124,3 +124,18 @@ def test_a_server_that_calls_requests_off_is_told_where_they_were(bench: Bench, 
     assert list(places) == requests[:2]
     assert [hops[0] for hops in places.values()] == [before, before]
     assert [(hops[1].worker, hops[1].failed) for hops in places.values()] == [("compute.1", True), ("compute", True)]
+
+
+def test_a_request_that_waits_until_its_time_is_over_is_told_to_its_server(bench: Bench):
+    worker = FakeWorker(bench.plane, 1)
+    bench.offer(a_job(1))
+    worker.jobs()
+    bench.offer(a_job(2, deadline=1.0))
+    bench.wait_for_sample(queued=1)
+    worker.say(Done([job_id(1)], 0.0))
+    assert bench.answers.poll(20_000), "nothing came to the server"
+    told = frames.to_server(bench.answers.recv())
+    assert isinstance(told, Whereabouts)
+    ((request, trail),) = told.places
+    assert request == request_of(job_id(2))
+    assert [(hop.worker, hop.begun == hop.ended, hop.failed) for hop in hops_of(trail)] == [("compute", True, True)]

@@ -61,6 +61,16 @@ def test_a_worker_that_lets_go_of_a_job_whose_time_is_over_says_that_it_was_here
     assert here.ended >= late.deadline
 
 
+def test_a_job_whose_time_is_over_before_it_begins_has_waited_for_a_worker_all_the_time(bench: Bench):
+    late = structs.replace(job(1, "late", deadline=time.monotonic() - 0.001), trail=add_hop(b"", BEFORE))
+    bench.send(late)
+    bench.wait_for_done(1)
+    assert bench.nothing_for_the_server()
+    before, here = hops_of(bench.places[request_of(late.id)])
+    assert before == BEFORE
+    assert (here.worker, here.begun, here.failed) == ("compute", here.ended, True)
+
+
 @pytest.mark.parametrize("bench", ["stream"], indirect=True)
 def test_a_streamed_answer_has_its_trail_in_its_head(bench: Bench):
     bench.send(structs.replace(job(1, ["one"]), trail=add_hop(b"", BEFORE)))
