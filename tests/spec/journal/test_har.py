@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from primectl.errors import ConfigError
@@ -62,6 +62,7 @@ def archive(*some: Any) -> bytes:
     return begin("0.1.0") + b",\n".join(map(msgspec.json.encode, some)) + END
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine it says nothing
 @given(st.lists(entries(), max_size=2))
 def test_what_is_written_is_read_again(some: list[Entry]):
     assert list(read_har(archive(*map(to_har, some)), "a.har")) == some

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from primectl.errors import ConfigError
@@ -63,11 +63,13 @@ def entries(draw: st.DrawFn) -> Entry:
     )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine it says nothing
 @given(entries())
 def test_what_is_written_is_read_again(entry: Entry):
     assert from_json(msgspec.json.decode(msgspec.json.encode(to_json(entry)))) == entry
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine it says nothing
 @given(st.lists(entries(), max_size=3))
 def test_a_set_has_one_object_a_line(some: list[Entry]):
     lines = b"".join(map(to_line, some)).splitlines(keepends=True)
