@@ -4,9 +4,9 @@
 
 Both clusters are up all the time, the load goes to one of them; each round asks both, in turns first, and `ratio` is
 the median of the rounds' ratios. A round is over when its last row is on disk: what the recorder has put off counts
-(`behind_ms` is how long that took, of which `CALM_S` is the way of any row). `cpu_us` is processor time a request of all
-processes of the cluster, which shows the cost even where the machine has other things to do; `cpu_us_by_role` says who
-takes it.
+(`behind_ms` is how long that took, of which `CALM_S` is the way of any row). `cpu_us` is processor time a request of
+all processes of the cluster, which shows the cost even where the machine has other things to do; `cpu_us_by_role` says
+who takes it.
 """
 
 from __future__ import annotations
