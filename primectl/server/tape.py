@@ -12,17 +12,32 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from primectl.server.choice import troubled
 from primectl.wire import frames
 from primectl.wire.frames import BATCH_BYTES
-from primectl.wire.journal import Record, Records, Written
+from primectl.wire.journal import Record, Written
 
 KEPT_BYTES = 16 << 20
 RESERVE_BYTES = 4 << 20
 FRAME_OVERHEAD = 256
 """What a frame costs in memory beside its bytes."""
+
+
+_encode_into = msgspec.msgpack.Encoder().encode_into
+
+
+class _Frame(Struct, array_like=True, frozen=True, tag="E"):
+    """`wire.journal.Records`, its records encoded already."""
+
+    server: str
+    incarnation: int
+    first: int
+    clock: float
+    dropped: int
+    records: Raw
 
 
 class _Sealed(Struct, frozen=True, gc=False):
@@ -39,8 +54,10 @@ class Tape:
     def __init__(self, server: str, incarnation: int) -> None:
         self._server = server
         self._incarnation = incarnation
-        self._gathered: list[Record] = []
-        self._size = 0
+        self._gathered = bytearray()
+        """Records as msgpack, `_count` of them; `_gone` were dropped meanwhile."""
+        self._count = 0
+        self._gone = 0
         self._next = 1
         self._frames: deque[_Sealed] = deque()
         self._sent = 0
@@ -51,7 +68,7 @@ class Tape:
     @property
     def empty(self) -> bool:
         """Everything is written."""
-        return not (self._gathered or self._frames)
+        return not (self._count or self._frames)
 
     @property
     def unsent(self) -> int:
@@ -60,33 +77,32 @@ class Tape:
 
     def add(self, record: Record) -> bool:
         """True when it is time to `seal`: a frame is about a MiB at most."""
-        self._gathered.append(record)
-        self._size += len(record.asked) + len(record.body)
-        return self._size >= BATCH_BYTES
+        if self.unwritten >= KEPT_BYTES and not self._has_room(record):
+            self._gone += 1
+            self.dropped += 1
+            return False
+        # At once, so that nothing of a request lives longer than it does: kept for 20 ms, what they hold cost more than
+        # this by cold caches.
+        _encode_into(record, self._gathered, -1)
+        self._count += 1
+        return len(self._gathered) >= BATCH_BYTES
+
+    def _has_room(self, record: Record) -> bool:
+        return self.unwritten < KEPT_BYTES + RESERVE_BYTES and troubled(record.status, record.flags)
 
     def seal(self, clock: float) -> None:
         """Make a frame of what has gathered. `clock` is what to add to monotonic seconds for Unix seconds."""
-        records = self._gathered
-        if not records:
+        first, count = self._next, self._count
+        self._next += count + self._gone
+        self._gone = 0
+        if not count:
             return
-        first = self._next
-        self._next += len(records)
-        self._gathered = []
-        self._size = 0
-        if self.unwritten >= KEPT_BYTES:
-            records = self._most_wanted(records)
-            if not records:
-                return
-        frame = frames.encode(Records(self._server, self._incarnation, first, clock, self.dropped, records))
-        self._frames.append(_Sealed(frame, first + len(records) - 1, len(records)))
+        records = Raw(b"\xdd" + count.to_bytes(4, "big") + self._gathered)
+        self._gathered.clear()
+        self._count = 0
+        frame = frames.encode(_Frame(self._server, self._incarnation, first, clock, self.dropped, records))
+        self._frames.append(_Sealed(frame, first + count - 1, count))
         self.unwritten += len(frame) + FRAME_OVERHEAD
-
-    def _most_wanted(self, records: list[Record]) -> list[Record]:
-        wanted: list[Record] = []
-        if self.unwritten < KEPT_BYTES + RESERVE_BYTES:
-            wanted = [record for record in records if troubled(record.status, record.flags)]
-        self.dropped += len(records) - len(wanted)
-        return wanted
 
     def to_send(self) -> Iterator[bytes]:
         """The frames to send, in order; `sent` is to be told how many of them have left."""
@@ -114,7 +130,7 @@ class Tape:
 
     def forget(self) -> None:
         """Nobody is there to write any more: everything that is kept is dropped."""
-        self.dropped += len(self._gathered) + sum(sealed.records for sealed in self._frames)
-        self._gathered = []
+        self.dropped += self._count + sum(sealed.records for sealed in self._frames)
+        self._gathered.clear()
         self._frames.clear()
-        self._size = self._sent = self.unwritten = 0
+        self._count = self._sent = self.unwritten = 0

@@ -50,10 +50,12 @@ def test_nothing_is_said_where_nothing_has_gathered():
     assert (send(tape), tape.empty) == ([], True)
 
 
-def test_a_batch_is_to_be_sealed_when_its_bodies_reach_its_size():
+def test_a_batch_is_to_be_sealed_when_it_is_large():
     tape = a_tape()
-    assert not tape.add(a_record(body=bytes(BATCH_BYTES - 1)))
-    assert tape.add(a_record(body=b"x"))
+    half = a_record(body=bytes(BATCH_BYTES // 2))
+    assert [tape.add(half), tape.add(half)] == [False, True]
+    tape.seal(0.0)
+    assert not tape.add(half)
 
 
 def test_what_is_written_is_forgotten_as_far_as_whole_batches_go():
