@@ -66,7 +66,7 @@ def replay(
         str | None, typer.Option("--rate", metavar="R", help="At most R a second; the others wait.")
     ] = None,
     in_flight: Annotated[
-        str | None, typer.Option("--in-flight", metavar="N", help="At most N open at once (64); the others wait.")
+        str | None, typer.Option("--in-flight", metavar="N", help="At most N open at once (128); the others wait.")
     ] = None,
     repeat: Annotated[str | None, typer.Option("--repeat", metavar="N", help="The whole N times.")] = None,
     timeout: Annotated[str | None, typer.Option("--timeout", metavar="TIME", help="For each answer (60s).")] = None,

@@ -29,7 +29,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     speed: str = "1"
     rate: str = "0"
     repeat: str = "1"
-    in_flight: str = "64"
+    in_flight: str = "128"
     timeout: str = "60s"
     unsafe: str = "ask"
     allowed: list[str] = []

@@ -54,7 +54,7 @@ class Settings(Struct, frozen=True):
     """
 
     run: str
-    in_flight: int = 64
+    in_flight: int = 128
     timeout_s: float = 60.0
     brakes: tuple[Brake, ...] = ()
     grace_s: float = 5.0

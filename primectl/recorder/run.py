@@ -39,7 +39,7 @@ QUIET_S = 0.02
 """When nothing has come for so long, there is nothing on its way to one that leaves."""
 RETIRE_S = 2.0
 """For the rows that have come when it is told to leave; the supervisor waits a little longer."""
-NICE = 5
+NICE = 10
 """Where the processors are busy, requests go first: what is recorded later is recorded all the same, in larger batches,
 which cost less a row."""
 
@@ -120,7 +120,8 @@ class Recorder:
 
     def _on_alarm(self) -> None:
         self._alarm = None
-        if self._commit():
+        deadline = self._intake.next_deadline()
+        if deadline is None or deadline > self._clock.monotonic() or self._commit():
             self._set_alarm()
         else:
             self._alarm = self._loop.call_later(TRY_AGAIN_S, self._on_alarm)

@@ -18,7 +18,7 @@ def test_unsaid_it_is_the_pace_of_then_and_nothing_that_may_change_something() -
     meant = understood(Wanted(), {})
     assert (meant.wishes.speed, meant.wishes.rate, meant.wishes.repeat) == (1.0, 0.0, 1)
     assert (meant.wishes.unsafe, meant.wishes.allowed) == ("ask", frozenset())
-    assert (meant.in_flight, meant.timeout_s, meant.brakes) == (64, 60.0, ())
+    assert (meant.in_flight, meant.timeout_s, meant.brakes) == (128, 60.0, ())
 
 
 def test_all_of_it_is_understood() -> None:

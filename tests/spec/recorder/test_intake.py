@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from primectl.errors import WireError
 from primectl.journal.heard import RUNS_A_SERVER, Heard, Run
-from primectl.recorder.intake import COMMIT_BYTES, COMMIT_ROWS, COMMIT_S, Intake, Taken
+from primectl.recorder.intake import COMMIT_BYTES, COMMIT_ROWS, COMMIT_S, FEW_ROWS, LATE_COMMIT_S, Intake, Taken
 from primectl.wire import frames
 from primectl.wire.journal import Records
 from tests.support.records import a_record
@@ -43,6 +43,14 @@ def test_rows_are_written_a_moment_after_the_first_came():
     assert (intake.next_deadline(), intake.full) == (1.0 + COMMIT_S, False)
     assert write(intake) == ([(2, 0), (2, 0)], {RUN: Heard(4)})
     assert intake.next_deadline() is None
+
+
+def test_more_than_a_few_rows_wait_for_others_to_be_written_with():
+    intake = Intake()
+    intake.take(frame(1, FEW_ROWS), now=1.0)
+    assert intake.next_deadline() == 1.0 + COMMIT_S
+    intake.take(frame(FEW_ROWS + 1, 1), now=1.04)
+    assert (intake.next_deadline(), intake.full) == (1.0 + LATE_COMMIT_S, False)
 
 
 def test_many_rows_are_written_at_once():
