@@ -26,14 +26,16 @@ class Appender:
         """Write one line. False if it was dropped."""
         self._room -= len(line)
         if self._room < 0:
-            self.trouble = "too many at once"
-        else:
-            try:
-                self._write(line)
-            except OSError as error:
-                self.trouble = error.strerror or str(error)
-            else:
-                return True
+            return self.drop("too many at once")
+        try:
+            self._write(line)
+        except OSError as error:
+            return self.drop(error.strerror or str(error))
+        return True
+
+    def drop(self, why: str) -> bool:
+        """A line that cannot be made is dropped, too; False, as `add` says it."""
+        self.trouble = why
         self.dropped += 1
         return False
 

@@ -9,13 +9,14 @@ import msgspec
 from msgspec import Struct
 
 from primectl.errors import WireError
+from primectl.journal.redact import Redactor
 from primectl.message import Headers, Request
 from primectl.wire.frames import decode_payload
-from primectl.wire.job import Answer, WireJob, request_name, request_of
+from primectl.wire.job import REQUEST, Answer, WireJob, request_name, request_of
+from primectl.wire.journal import Record
 
 BODY_LIMIT = 64 << 10
 """Bytes of a request's body that are kept."""
-REDACTED = "[redacted]"
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -40,15 +41,11 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     """Only its first BODY_LIMIT bytes are here."""
 
 
-def dead_letter(job: WireJob, answer: Answer, time: str, redact: frozenset[str]) -> bytes:
-    """The line, with its end, of a request that a proxy gave up. `redact` has names of fields in lower case."""
-    try:
-        request = decode_payload(job.kind, job.payload)
-    except WireError:  # none of ours; what is known of it is still told
-        request = None
-    if not isinstance(request, Request):
-        request = Request("-", "-")
-    body, encoding = _text(request.body[:BODY_LIMIT], whole=len(request.body) <= BODY_LIMIT)
+def dead_letter(job: WireJob, answer: Answer, time: str, redactor: Redactor) -> bytes:
+    """The line, with its end, of a request that a proxy gave up."""
+    request, whole_bytes = _redacted(job, redactor)
+    kept = request.body[:BODY_LIMIT]
+    body, encoding = _text(kept, whole=len(kept) == whole_bytes)
     letter = DeadLetter(
         time=time,
         request_id=request_name(request_of(job.id)),
@@ -59,13 +56,27 @@ def dead_letter(job: WireJob, answer: Answer, time: str, redact: frozenset[str])
         method=request.method,
         target=request.target,
         client=request.client,
-        fields=tuple((name, REDACTED if name.lower() in redact else value) for name, value in request.fields),
+        fields=request.fields,
         body=body,
         body_encoding=encoding,
-        body_bytes=len(request.body),
-        body_cut=len(request.body) > BODY_LIMIT,
+        body_bytes=whole_bytes,
+        body_cut=len(kept) < whole_bytes,
     )
     return msgspec.json.encode(letter) + b"\n"
+
+
+def _redacted(job: WireJob, redactor: Redactor) -> tuple[Request, int]:
+    """The request without what shall not be written down, and the bytes of its whole body; of what is no request of
+    ours nothing is told."""
+    try:
+        request = decode_payload(job.kind, job.payload)
+    except WireError:
+        request = None
+    if not isinstance(request, Request):
+        return Request("-", "-"), 0
+    record = Record(request_of(job.id), 0.0, 0.0, job.payload, len(request.body), 502, (), b"", 0, "", "")
+    record, _ = redactor.record(record)
+    return decode_payload(REQUEST, record.asked), record.asked_bytes
 
 
 class _Problem(Struct):

@@ -26,9 +26,11 @@ from primectl.control.memory import Heap
 from primectl.control.report import Reporter
 from primectl.control.sockets import open_socket, receive
 from primectl.control.ways import let_in
-from primectl.errors import WireError
+from primectl.errors import JournalError, WireError
 from primectl.http.connection import STORED_AT_LEAST, Exchange, HttpLimits, Refusal
 from primectl.http.response import Answering, http_date
+from primectl.journal.key import read_key
+from primectl.journal.redact import Redactor
 from primectl.message import Request, Response
 from primectl.server.accept import BACKLOG, Acceptor, tls_context
 from primectl.server.accesslog import AccessLog
@@ -138,7 +140,9 @@ class Front:
         """The incarnation of each proxy that has said it is ready."""
         self._readiness = Readiness(ready=False, reason="the cluster is starting")
         self._dead_letters = Appender(place.dead_letters_file)
-        self._redact: frozenset[str] = frozenset()
+        self._redactor: Redactor | None = None
+        """For dead letters, from the first one on."""
+        self._journal = config.journal
         self._tap = Tap(self._context, place, me.id, me.incarnation, loop, self.clock)
         self._record_as(config.journal)
         self._latency = Histogram()
@@ -564,8 +568,14 @@ class Front:
         """A proxy has given a request up: keep it for whoever wants to know why."""
         self._counters["dead_letters"] += 1
         trouble = self._dead_letters.trouble
-        letter = dead_letter(job, answer, stamp(self.clock.wall()), self._redact)
-        if not self._dead_letters.add(letter) and self._dead_letters.trouble != trouble:
+        try:
+            if self._redactor is None:
+                self._redactor = Redactor(self._journal, read_key(self._me.cluster.place.journal_key_file))
+        except JournalError as error:
+            self._dead_letters.drop(str(error))
+        else:
+            self._dead_letters.add(dead_letter(job, answer, stamp(self.clock.wall()), self._redactor))
+        if self._dead_letters.trouble not in ("", trouble):
             self._me.log.error(f"dead letters cannot be written: {self._dead_letters.trouble}")
 
     def _cannot_be_sent(self, name: str) -> None:
@@ -681,7 +691,7 @@ class Front:
 
     def _record_as(self, settings: JournalConfig) -> None:
         """What is recorded, and what of it is kept from those who read dead letters."""
-        self._redact = frozenset(name.lower() for name in settings.redact_headers)
+        self._journal, self._redactor = settings, None
         self._tap.configure(settings)
 
     def _send_again(self, ready: ProcessReady) -> None:

@@ -14,6 +14,7 @@ import zmq
 
 from primectl.config.model import ClusterConfig, Config, JournalConfig, PoolConfig, ServerConfig
 from primectl.config.topology import RECORDER, ClusterFile
+from primectl.journal.redact import TOKEN
 from primectl.message import Request
 from primectl.server.client import RESET
 from primectl.wire import frames
@@ -416,7 +417,7 @@ def test_settings_change_while_it_runs():
         record = recorder.record()
         assert (sorted(recorder.rows), len(record.body)) == ([1], 2)
         fields = dict(json.loads(Path(bench.plane.place.dead_letters_file).read_text())["fields"])
-        assert (fields["x-mine"], fields["authorization"]) == ("[redacted]", "shown")
+        assert (TOKEN.fullmatch(fields["x-mine"]) is not None, fields["authorization"]) == (True, "shown")
         reread(bench, JournalConfig(enabled=False))
         serve(bench)
         reread(bench, JournalConfig(sample=0.0))
