@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
+from primectl.config.topology import pool_in
 from primectl.control.begun import read_begun
 from primectl.wire import frames
 from primectl.wire.control import KillNow, ProcessReady, Retire, pool_topic
@@ -264,11 +266,18 @@ def test_a_short_request_behind_two_long_ones_ends_after_its_own_rounds(bench: B
     assert ran <= 3 * 3
 
 
+def refuses(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as caller:
+        return caller.connect_ex(path) != 0
+
+
 @pytest.mark.parametrize("bench", ["onward"], indirect=True)
 def test_a_worker_that_cannot_forward_lets_go_of_what_is_cancelled_and_gives_back_what_it_has_not_begun(bench: Bench):
     """1. The other pool's proxy is away. 2. The job that forwards to it ends, but is not done. 3. The job behind it is
     given back. 4. Its client leaves: it is done, and the worker is free."""
+    door = bench.plane.place.endpoint(pool_in("other")).removeprefix("ipc://")
     bench.next_pool.close()
+    wait_for(lambda: refuses(door), "the other pool's door to be shut")
     bench.send(job(1, {"to": "other", "wait": 0.002}), job(2, {"to": "other"}))
     assert bench.wait_to_hear(HandBack) == HandBack([first_job(1, 2)])
     bench.cancel(1)
