@@ -16,6 +16,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
@@ -96,16 +97,29 @@ _WORDS = {
 ROWS = "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'rows'"
 """How many there are, without counting them: for a million that takes 50 ms."""
 _MORE_ROWS = "UPDATE meta SET value = value + ? WHERE key = 'rows'"
-# With as few parameters as can be: each costs as much as writing its column. The place of a row in its block follows
-# from both numbers; a dead letter's block is the negative of its number.
-_INSERT = """
-    INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-    NULL, NULL, ?19, ?1 - abs(?19))
-"""
-_INSERT_MARKED = """
-    INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-    ?20, ?21, ?19, ?1 - abs(?19))
-"""
+ROWS_AT_ONCE = 32
+"""Rows of one statement: a fifth less work than with one each."""
+
+
+def _inserting(rows: int, *, marked: bool = False) -> str:
+    """The statement for so many rows, as `Page.rows` has them.
+
+    With as few parameters as can be: each costs as much as writing its column. The place of a row in its block follows
+    from both numbers; a dead letter's block is the negative of its number.
+    """
+    width = 21 if marked else 19
+    values = []
+    for first in range(1, rows * width + 1, width):
+        told = ", ".join(f"?{number}" for number in range(first, first + 18))
+        mark = f"?{first + 19}, ?{first + 20}" if marked else "NULL, NULL"
+        block = f"?{first + 18}"
+        values.append(f"({told}, {mark}, {block}, ?{first} - abs({block}))")
+    return f"INSERT INTO requests VALUES {', '.join(values)}"  # noqa: S608  numbers of parameters only
+
+
+_INSERT = _inserting(1)
+_INSERT_MANY = _inserting(ROWS_AT_ONCE)
+_INSERT_MARKED = _inserting(1, marked=True)
 _COUNT_DEAD = "SELECT count(*) FROM requests WHERE (flags & 129) = 1"
 _OLDEST_DEAD = "SELECT number FROM requests WHERE (flags & 129) = 1 ORDER BY number LIMIT 64"
 _DEAD_BYTES = "SELECT coalesce(sum(length(records)), 0) FROM blocks WHERE id < 0"
@@ -277,7 +291,10 @@ class Journal:
         self._connection.execute(
             "INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", (block, page.clock, page.server, page.dead, page.block)
         )
-        self._connection.executemany(_INSERT_MARKED if page.marks else _INSERT, rows)
+        if page.marks:
+            self._connection.executemany(_INSERT_MARKED, rows)
+        else:
+            self._insert(rows)
         self._rows += len(rows)
         if page.dead:
             self._dead += 1
@@ -285,6 +302,13 @@ class Journal:
         for place, (original, _) in page.marks.items():
             if 1 <= page.told[place].status <= 399:
                 self._redeem(original)
+
+    def _insert(self, rows: Sequence[tuple[int | float | str, ...]]) -> None:
+        rest = len(rows) - len(rows) % ROWS_AT_ONCE
+        for first in range(0, rest, ROWS_AT_ONCE):
+            together = tuple(chain.from_iterable(rows[first : first + ROWS_AT_ONCE]))
+            self._connection.execute(_INSERT_MANY, together)
+        self._connection.executemany(_INSERT, rows[rest:])
 
     def _redeem(self, original: int) -> None:
         changed = self._connection.execute(

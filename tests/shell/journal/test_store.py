@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from primectl.errors import JournalDamaged, JournalError, JournalNewer
 from primectl.journal import store
+from primectl.journal.archive import Archive
 from primectl.journal.entry import DEAD, REDEEMED, packed, pages, row_of
 from primectl.journal.heard import Heard
-from primectl.journal.store import Journal, connect, migrate, open_reader, set_aside
+from primectl.journal.store import ROWS_AT_ONCE, Journal, connect, migrate, open_reader, set_aside
 from primectl.wire.journal import Record, Row
 from tests.support.records import a_record, asked
 
@@ -47,6 +49,18 @@ def test_what_was_appended_is_there_for_who_opens_it(path: str):
     assert [row.id for row in rows(path)] == ["0000000000001", "0000000000002"]
     journal.close()
     assert Journal.open_writer(path).kept().rows == 2
+
+
+@pytest.mark.parametrize("count", [1, ROWS_AT_ONCE - 1, ROWS_AT_ONCE, 2 * ROWS_AT_ONCE + 3])
+def test_however_many_rows_come_at_once_each_is_written_as_its_own(path: str, count: int):
+    records = [a_record(number, body=b"x" * number) for number in range(1, count + 1)]
+    with closing(Journal.open_writer(path)) as journal:
+        add(journal, *records)
+    found = rows(path)
+    assert [(row.id, row.size) for row in found] == [(f"{number:013x}", number) for number in range(1, count + 1)]
+    assert [row.number - found[0].number for row in found] == list(range(count))
+    with Archive(path) as archive:
+        assert [len(entry.answer_body) for entry in archive.entries()] == list(range(1, count + 1))
 
 
 def test_numbers_are_the_time_and_always_grow(path: str):
