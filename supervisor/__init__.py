@@ -36,7 +36,7 @@ spawn       processes begin, get signals, end; `zygotes` forks the workers; `ker
 leftbehind  what handlers have started and left goes with their worker
 probe       processor time and memory of every process; `examine` who is silent, `stackfile` who cannot be asked, `oom`
 channel     commands, stats, feed, control: the four sockets; `api` reads `control`, `questions` answers in slices,
-            `archive` hands on to the recorder
+            `handon` hands on to the recorder
 doors       which listening sockets servers get; `listen` binds, `lending` gets them back, `lastcall` ends them
 statefile   what the next supervisor finds; `keeping` keeps it, `adopt` reads what one that died has left
 runtime     the cluster's folders and files, and the lock; `sharing` lets workers of other users in

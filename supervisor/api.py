@@ -46,9 +46,9 @@ class ClusterQuery(Struct, frozen=True):
 
 
 Query = ClusterQuery | EventsQuery | LogsQuery
-ArchiveQuery = RequestsQuery | EntryQuery
+JournalQuery = RequestsQuery | EntryQuery
 """What the recorder answers."""
-Body = Query | ArchiveQuery | Order | Apply
+Body = Query | JournalQuery | Order | Apply
 
 _BODIES: Mapping[tuple[str, str], type[Body]] = {
     ("GET", "/cluster"): ClusterQuery,
@@ -76,7 +76,7 @@ class Refused(Struct, frozen=True):
     refusal: Refusal
 
 
-def read(request: Request) -> Query | ArchiveQuery | Order | Refused:
+def read(request: Request) -> Query | JournalQuery | Order | Refused:
     """What is asked; never raises, whatever was sent."""
     kind = _BODIES.get((request.method, request.path))
     if kind is None:

@@ -42,7 +42,6 @@ from primectl.wire.control import (
 )
 from primectl.wire.stats import STATE, ClusterSnapshot, EventPublished, ReportEnvelope, SnapshotPublished
 from supervisor import adopt, api, kernel, runtime, sharing
-from supervisor.archive import Archive
 from supervisor.arrival import OURSELVES, Arrival
 from supervisor.channel import EVENTS, LOGS, SNAPSHOTS, Channel
 from supervisor.cluster import Cluster
@@ -92,6 +91,7 @@ from supervisor.events import (
     WriteConfig,
 )
 from supervisor.examine import Examiner
+from supervisor.handon import JournalLink
 from supervisor.hangup import Meaning, Terminal
 from supervisor.keeping import Keeping
 from supervisor.lastcall import LastCall
@@ -317,14 +317,14 @@ class Supervisor:
         self._questions = Questions(
             loop, clock, self._place, lambda: self._config.pools, self._snapshot, self._eventlog, self._reply
         )
-        self._archive = Archive(
+        self._journal = JournalLink(
             loop,
             self._place,
             recorder=lambda: self._cluster.recorder(),
             reply=self._channel.reply,
             complain=self._channel.complain,
         )
-        self._closing.callback(self._archive.close)
+        self._closing.callback(self._journal.close)
         self._snapshot_due = False
         self._snapshot_at = -BETWEEN_SNAPSHOTS_S
         self._listened_to: set[bytes] = set()
@@ -463,7 +463,7 @@ class Supervisor:
             self._probe.add(event.process, event.incarnation, event.pid)
         elif isinstance(event, Exited):
             self._probe.remove(event.process, event.incarnation)
-            self._archive.ended(event.process, event.incarnation)
+            self._journal.ended(event.process, event.incarnation)
             self._reap()
 
     def _perform(self, action: Action) -> None:
@@ -630,8 +630,8 @@ class Supervisor:
         elif isinstance(asked, ApplyOrder) and asked.dry_run:
             found = self._cluster.dry_run(asked)
             self._reply(asker, 409 if isinstance(found, Refusal) else 200, found)
-        elif isinstance(asked, api.ArchiveQuery):
-            self._archive.ask(asker, request, asked)
+        elif isinstance(asked, api.JournalQuery):
+            self._journal.ask(asker, request, asked)
         elif isinstance(asked, api.Query):
             self._questions.ask(asker, asked)
         else:

@@ -27,7 +27,7 @@ from primectl.wire.control import (
     Restarted,
 )
 from primectl.wire.journal import Entry, EntryQuery, Requests, RequestsQuery
-from supervisor.archive import UNDER_WAY
+from supervisor.handon import UNDER_WAY
 from tests.support.running import eventually, lives, running, standin_config
 
 CONFIG = standin_config(1, journal=True)

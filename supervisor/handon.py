@@ -33,7 +33,7 @@ class _Question(NamedTuple):
     timer: asyncio.TimerHandle
 
 
-class Archive:
+class JournalLink:
     """The link to the recorder, opened with the first question to it.
 
     `recorder` tells the incarnation of the one that runs, or why there is none; `complain` hears of what is no answer.
