@@ -1,7 +1,9 @@
 """Step 9: recorded requests: kept, found again, shown, handed over to others, and sent again.
 
 capture     redact      what shall not be written down is replaced by a keyed hash
+            key       § the cluster's key for that
             entry       a server's Record -> Row, Entry
+            heard       how far each server's run was heard
             store     § SQLite: open, migrate, append, prune
 reading     where       the filter language -> SQL
             archive   § list, show, hand out
