@@ -183,6 +183,11 @@ class ClusterUnderTest:
         """The pid of every process, by its id."""
         return {process["id"]: process["pid"] for process in self.ps()["processes"]}
 
+    def events(self) -> list[dict[str, Any]]:
+        """Of the file, as far as it is written: its last line may be half there."""
+        lines = Path(self.place.events_file).read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
     def processes_left(self) -> list[psutil.Process]:
         """Whatever still runs of the cluster: what was started for it works in its folder, and nobody else does."""
         found = []

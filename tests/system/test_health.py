@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,8 +45,7 @@ SERVER = 'request_timeout = "60s"'
 
 
 def told(cluster: ClusterOfCases, kind: str, subject: str) -> list[str]:
-    events = map(json.loads, Path(cluster.place.events_file).read_text().splitlines())
-    return [event["text"] for event in events if (event["kind"], event["subject"]) == (kind, subject)]
+    return [event["text"] for event in cluster.events() if (event["kind"], event["subject"]) == (kind, subject)]
 
 
 def process(cluster: ClusterOfCases, name: str) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -40,8 +38,9 @@ max_rss = "80MiB"
 
 
 def recycled(cluster: ClusterOfCases, pool: str) -> list[dict[str, str]]:
-    events = map(json.loads, Path(cluster.place.events_file).read_text().splitlines())
-    return [event for event in events if event["kind"] == "recycled" and event["subject"].startswith(f"{pool}.")]
+    return [
+        event for event in cluster.events() if event["kind"] == "recycled" and event["subject"].startswith(f"{pool}.")
+    ]
 
 
 @pytest.mark.parametrize("pool", ["three", "one", "exec"])

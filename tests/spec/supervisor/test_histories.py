@@ -109,16 +109,18 @@ def deliver(world, chosen):
     world.tell(first)
 
 
-WITHOUT_ZYGOTE = ("server.", "proxy.", "zygote.")
+WITHOUT_ZYGOTE = ("server.", "proxy.", "zygote.", "recorder")
 
 
 def sender_of(event):
-    """A worker's birth is told by its zygote, its reports come from itself, its end from the kernel."""
+    """A worker's birth is told by its zygote, its reports come from itself, its end from the kernel; what a zygote has
+    told is read before its end is. Both zygotes that a pool may have count as one."""
     if isinstance(event, Heard):
         return event.envelope.sender
-    if isinstance(event, Spawned) and not event.process.startswith(WITHOUT_ZYGOTE):
-        return f"zygote.{event.process.partition('.')[0]}"
-    return getattr(event, "process", "the shell")
+    process = getattr(event, "process", "the shell")
+    if isinstance(event, Spawned) and not process.startswith(WITHOUT_ZYGOTE):
+        return f"zygote.{process.partition('.')[0]}"
+    return process.removesuffix(".next")
 
 
 def come_to_rest(world):
