@@ -39,21 +39,21 @@ _NEXT = ",\n"
 def requests(
     ctx: typer.Context,
     where: options.Where = None,
-    follow: options.Follow = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes; Ctrl-C ends it.")] = False,
     last: Annotated[
         str | None, typer.Option("-n", "--last", metavar="N", help="How many of the latest, else 50; 0 for all.")
     ] = None,
     after: options.Since = None,
     until: options.Until = None,
     dead: options.Dead = False,
-    file: options.FileBesideFollow = None,
+    file: options.File = None,
     cluster: options.ClusterName = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List the recorded requests, the newest first; works while the cluster is down, too.
 
     The first column marks replays (↻), dead letters (✗), and dead letters of which a replay has succeeded (✓).
-    With -f the newest come last, and what comes is added.
+    With --follow the newest come last, and what comes is added.
     """
     if ctx.invoked_subcommand is not None:
         if follow or dead or as_json or {where, last, after, until} != {None}:

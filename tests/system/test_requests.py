@@ -104,7 +104,9 @@ def test_a_dead_letter_is_found_by_dead(cluster: ClusterOfCases, asker: Asker):
 
 
 def test_following_misses_nothing_while_the_recorder_is_killed(cluster: ClusterOfCases, asker: Asker):
-    following = cluster.spawn("requests", "-f", "-n", "0", "--json", "--where", "path=/plain/quick and query~follow")
+    following = cluster.spawn(
+        "requests", "--follow", "-n", "0", "--json", "--where", "path=/plain/quick and query~follow"
+    )
     assert following.stdout is not None
     try:
         asked = []

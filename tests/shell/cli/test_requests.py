@@ -24,6 +24,7 @@ from tests.support.fake_supervisor import FakeSupervisor, PidFile, replies
 from tests.support.records import a_record, asked
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+SAMPLES = Path(__file__).parents[3] / "sample_configs"
 NOW = 1.7e9
 
 
@@ -106,7 +107,7 @@ def test_without_a_journal_or_rows_that_fit_that_is_said_beside_an_empty_list(ru
         (["--where", "status>="], '--where: expected a value behind ">=". Give a number\n  status>=\n          ^'),
         (["-n", "-1"], "--last: expected a whole number >= 0, got '-1'"),
         (["--until", "noon"], "--until: expected a time ago such as 5m, or a time such as"),
-        (["-f", "--until", "5m"], "--until: nothing comes after a time that is over. Leave it or --follow away"),
+        (["--follow", "--until", "5m"], "--until: nothing comes after a time that is over. Leave it or --follow away"),
         (["shw"], 'there is no command "requests shw". Did you mean "show"?'),
         (["51bb"], 'there is no command "requests 51bb". `primectl requests show 51bb` shows it, if it is an id'),
         (["show"], "primectl requests show: ID is missing. See `primectl requests show --help`"),
@@ -162,7 +163,7 @@ def test_following_prints_what_comes_a_line_each_until_it_is_interrupted(
     path: str, tmp_path: Path, environment: dict[str, str]
 ):
     add(path, *(a_record(number) for number in range(5)))
-    words = [sys.executable, "-m", "primectl", "requests", "-f", "-n", "2", "--json"]
+    words = [sys.executable, "-m", "primectl", "requests", "--follow", "-n", "2", "--json"]
     following = subprocess.Popen(
         words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -187,7 +188,7 @@ def test_following_says_once_that_a_journal_is_damaged_and_goes_on_with_the_next
     Path(path).write_bytes(b"no database" * 1000)
     with open(tmp_path / "told", "w+") as told:
         following = subprocess.Popen(
-            [sys.executable, "-m", "primectl", "requests", "-f", "--json"],
+            [sys.executable, "-m", "primectl", "requests", "--follow", "--json"],
             cwd=tmp_path,
             env=environment,
             stdout=subprocess.PIPE,
@@ -231,3 +232,13 @@ def test_export_and_import_are_commands_below_requests(run: Run, path: str, tmp_
     imported = run("import", "set.jsonl", "-c", "other")
     assert imported.returncode == 0, imported.stderr
     assert listed(run, "-c", "other", "--where", "imported") == [0x51BB]
+
+
+def test_a_config_file_is_named_as_for_every_other_command(run: Run, environment: dict[str, str], tmp_path: Path):
+    config = tmp_path / "shop.toml"
+    config.write_text((SAMPLES / "prime.toml").read_text().replace('name = "prime"', 'name = "shop"'))
+    add(topology.place("shop", environment, tempfile.gettempdir(), os.getuid()).journal_file, a_record(5))
+    for words in (["-f", str(config), "--json"], ["--json"]):
+        done = run(*words)
+        assert [row["id"] for row in json.loads(done.stdout)["requests"]] == (["0000000000005"] if words[1:] else [])
+    assert run("-f", str(config), "show", "5").stdout.startswith("0000000000005 ")
