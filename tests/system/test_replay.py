@@ -129,7 +129,8 @@ def test_what_may_change_something_is_not_sent_without_a_word(cluster: ClusterUn
     recorded(cluster, 2)
     done = cluster.cli("replay", "--last", "2", "--speed", "max")
     assert "1 of 2 is POST: skipped, nobody can be asked here" in done.stderr
-    assert "1 sent  1 same  1 skipped" in done.stdout
+    counts = done.stdout.splitlines()[1]  # between them it may say that it was slower this time
+    assert (counts.startswith("1 sent  1 same  "), counts.endswith("  1 skipped")) == (True, True)
     assert replay(cluster, "--last", "2", "--speed", "max", "--unsafe", "send")["same"] == 2
 
 
