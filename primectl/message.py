@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+import msgspec
 from msgspec import Struct
 
 Headers = tuple[tuple[str, str], ...]
@@ -188,6 +189,21 @@ class HTTPError(Exception):
         self.status = status
         self.detail = detail or reason(status)
         self.headers = dict(headers or {})
+
+
+class _Problem(Struct):
+    detail: str = ""
+
+
+_problem = msgspec.json.Decoder(_Problem).decode
+
+
+def problem_detail(body: bytes) -> str:
+    """The detail that a problem+json body gives; empty for anything else."""
+    try:
+        return _problem(body).detail
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
 
 
 def reason(status: int) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from primectl.message import Headers, Request
+from primectl.message import Headers, Request, problem_detail
 from primectl.wire.job import RequestId, request_name
 from primectl.wire.journal import (
     DEAD,
@@ -263,15 +263,10 @@ class _Passed(Struct, array_like=True, frozen=True, gc=False):
     worker: str
 
 
-class _Problem(Struct):
-    detail: str = ""
-
-
 _told = msgspec.msgpack.Decoder(list[_Told]).decode
 _asked = msgspec.msgpack.Decoder(_Asked).decode
 _passed = msgspec.msgpack.Decoder(list[_Passed]).decode
 _raws = msgspec.msgpack.Decoder(list[Raw]).decode
-_problem = msgspec.json.Decoder(_Problem).decode
 
 _PROBLEM = b"application/problem+json"
 _MARK = REPLAY_HEADER.encode()
@@ -361,10 +356,7 @@ def _workers(trail: bytes) -> str:
 def _detail(told: _Told) -> str:
     if _PROBLEM not in bytes(told.fields).lower():
         return ""
-    try:
-        return _problem(told.body).detail
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return ""
+    return problem_detail(told.body)
 
 
 def mark_of(asked: bytes) -> tuple[int, str] | None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from primectl.errors import WireError
 from primectl.journal.redact import Redactor
-from primectl.message import Headers, Request
+from primectl.message import Headers, Request, problem_detail
 from primectl.wire.frames import decode_payload
 from primectl.wire.job import REQUEST, Answer, WireJob, request_name, request_of
 from primectl.wire.journal import Record
@@ -51,7 +51,7 @@ def dead_letter(job: WireJob, answer: Answer, time: str, redactor: Redactor) -> 
         request_id=request_name(request_of(job.id)),
         pool=answer.worker.removeprefix("proxy."),
         status=answer.status,
-        detail=detail_of(answer.body),
+        detail=problem_detail(answer.body),
         attempts=answer.attempt,
         method=request.method,
         target=request.target,
@@ -77,18 +77,6 @@ def _redacted(job: WireJob, redactor: Redactor) -> tuple[Request, int]:
     record = Record(request_of(job.id), 0.0, 0.0, job.payload, len(request.body), 502, (), b"", 0, "", "")
     record, _ = redactor.record(record)
     return decode_payload(REQUEST, record.asked), record.asked_bytes
-
-
-class _Problem(Struct):
-    detail: str = ""
-
-
-def detail_of(problem: bytes) -> str:
-    """What a problem+json answer says of itself; empty where it is none."""
-    try:
-        return msgspec.json.decode(problem, type=_Problem).detail
-    except msgspec.MsgspecError:
-        return ""
 
 
 def _text(body: bytes, *, whole: bool) -> tuple[str, str]:

@@ -31,13 +31,13 @@ from primectl.http.connection import STORED_AT_LEAST, Exchange, HttpLimits, Refu
 from primectl.http.response import Answering, http_date
 from primectl.journal.key import read_key
 from primectl.journal.redact import Redactor
-from primectl.message import Request, Response
+from primectl.message import Request, Response, problem_detail
 from primectl.server.accept import BACKLOG, Acceptor, tls_context
 from primectl.server.accesslog import AccessLog
 from primectl.server.appender import Appender
 from primectl.server.backlog import Backlog
 from primectl.server.client import IDLE_GRACE_S, Client, Slot
-from primectl.server.deadletter import dead_letter, detail_of
+from primectl.server.deadletter import dead_letter
 from primectl.server.ledger import Ledger, Open
 from primectl.server.lend import lend
 from primectl.server.routes import Match, RouteTable, WrongMethod, respond
@@ -426,7 +426,7 @@ class Front:
         if status != answer.status:
             self._record(entry, _unusable(answer), now, 0, UNUSABLE)
         elif dead:
-            self._record(entry, answer, now, DEAD, detail_of(answer.body))
+            self._record(entry, answer, now, DEAD, problem_detail(answer.body))
         else:
             self._tap.answered(exchange, entry.job.payload, entry.pool, answer, now)
 
